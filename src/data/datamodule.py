@@ -1,0 +1,188 @@
+"""Prices in, batches of windows out: the one object that the entry points ask about the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightning.pytorch as pl
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from src.data.preparation import FEATURES, prepare
+from src.data.sampler import KeyedBatchSampler
+from src.data.scaling import INPUTS, SCALERS, TARGETS, persistence_of
+from src.data.sources import BAR_COLUMNS, SOURCES, load_prices
+from src.data.split import check_fractions
+from src.data.windows import WindowBatch, WindowDataset
+
+# Evaluation has no gradients and no small steps: large batches give the same sums in less time.
+EVAL_BATCH_SIZE = 512
+
+
+class PriceDataModule(pl.LightningDataModule):
+    """Windows of daily prices, split in time order, scaled by statistics of the training split.
+
+    Args:
+        features: `prices`, the closes (F = 1), or `bars`, 129 features of each bar.
+        source: `sp500` or `nasdaq`, the daily bars of 1999 to 2018 that `arch` ships.
+        path: A CSV file to read instead of `source`.
+        date_column: Name of its date column; None finds it by its usual names.
+        close_column: Name of its close column; None finds it by its usual names.
+        context_length: T, the days that a window shows.
+        target: `log_return`, `residual` (price minus last price) or `price` of the following day.
+        input: With `features=prices`: `relative`, the log of each close over the last, or `price`.
+        scaler: Of `input=price`: `minmax`, `standard` or `none`.
+        split: Shares of training, validation and test rows.
+        batch_size: Windows in a training batch of one process.
+        num_workers: Processes that gather batches; 0 is fastest, gathering being one operation.
+        seed: Key, with the epoch, of the order of training windows.
+
+    Raises:
+        ValueError: If an argument is out of range; `setup` raises `DataError` for faulty prices.
+    """
+
+    def __init__(
+        self,
+        features: str = "prices",
+        source: str = "sp500",
+        path: str | None = None,
+        date_column: str | None = None,
+        close_column: str | None = None,
+        context_length: int = 60,
+        target: str = "log_return",
+        input: str = "relative",
+        scaler: str = "minmax",
+        split: Sequence[float] = (0.7, 0.15, 0.15),
+        batch_size: int = 32,
+        num_workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        _check_choice("features", features, FEATURES)
+        _check_choice("source", source, SOURCES)
+        _check_choice("target", target, TARGETS)
+        _check_choice("input", input, INPUTS)
+        _check_choice("scaler", scaler, SCALERS)
+        _check_at_least("context_length", context_length, 2)
+        _check_at_least("batch_size", batch_size, 1)
+        _check_at_least("num_workers", num_workers, 0)
+        _check_at_least("seed", seed, 0)
+        if target == "price" and (features != "prices" or input != "price"):
+            raise ValueError(
+                "target=price needs features=prices and input=price, which show the model a price, "
+                f"got features={features} and input={input}"
+            )
+        self.features, self.source, self.path = features, source, path
+        self.date_column, self.close_column = date_column, close_column
+        self.context_length, self.target, self.input = context_length, target, input
+        self.scaler, self.split = scaler, check_fractions(split)
+        self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
+        self._is_set_up = False
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load, check and prepare everything, once; no trainer is needed.
+
+        Args:
+            stage: Not looked at: all splits come from one table, in a fraction of a second.
+        """
+        if self._is_set_up:
+            return
+        table = load_prices(
+            self.source,
+            self.path,
+            date_column=self.date_column,
+            close_column=self.close_column,
+            columns=BAR_COLUMNS if self.features == "bars" else ("close",),
+        )
+        data = prepare(
+            table,
+            features=self.features,
+            context_length=self.context_length,
+            target=self.target,
+            input=self.input,
+            scaler=self.scaler,
+            split=self.split,
+        )
+        num_train = len(data.datasets["train"])
+        if self.batch_size > num_train:
+            raise ValueError(
+                f"batch_size must be at most {num_train} training windows, got {self.batch_size}"
+            )
+        self.data_name, self.dates, self.rows = table.name, table.dates, data.rows
+        self.datasets = data.datasets
+        self.num_features = len(data.features.names)
+        self.feature_names, self.feature_units = data.features.names, data.features.units
+        self.feature_groups = data.features.groups
+        self.feature_mean, self.feature_std = data.mean, data.std
+        self.input_scaling, self.target_scaling = data.input_scaling, data.target_scaling
+        self.persistence = persistence_of(data.target_scaling)
+        self._is_set_up = True
+
+    def to_price(self, preds: Tensor, last_price: Tensor) -> Tensor:
+        """Turn scaled predictions and last prices, (B, 1) each, into predicted prices (B, 1)."""
+        return self.target_scaling.to_price(preds, last_price)
+
+    def windows(self, split: str) -> int:
+        """Return the number of windows of `train`, `val` or `test`."""
+        return len(self.datasets[split])
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a run says of its data: rows, sizes, and dates and windows of each split."""
+        first_used = self.rows["train"].start
+        return {
+            "data": self.data_name,
+            "rows": len(self.dates),
+            "warmup_rows": first_used,
+            "context_length": self.context_length,
+            "num_features": self.num_features,
+            **{
+                name: {
+                    "first": str(self.dates[rows.start].astype("datetime64[D]")),
+                    "last": str(self.dates[rows.stop - 1].astype("datetime64[D]")),
+                    "windows": self.windows(name),
+                }
+                for name, rows in self.rows.items()
+            },
+        }
+
+    def train_dataloader(self) -> DataLoader[WindowBatch]:
+        """Return the shuffled training batches."""
+        return self._loader(self.datasets["train"], self.batch_size, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[WindowBatch]:
+        """Return the validation batches in time order."""
+        return self._loader(self.datasets["val"], EVAL_BATCH_SIZE, shuffle=False)
+
+    def test_dataloader(self) -> DataLoader[WindowBatch]:
+        """Return the test batches in time order."""
+        return self._loader(self.datasets["test"], EVAL_BATCH_SIZE, shuffle=False)
+
+    def _loader(
+        self, dataset: WindowDataset, batch_size: int, shuffle: bool
+    ) -> DataLoader[WindowBatch]:
+        rank, world_size = 0, 1
+        # Evaluation is not shared out: each process scores all windows, so no score is an
+        # average of unequal shares, and every forecast is there to be written.
+        if self.trainer is not None and shuffle:
+            rank, world_size = self.trainer.global_rank, self.trainer.world_size
+        sampler = KeyedBatchSampler(
+            len(dataset), batch_size, self.seed, shuffle, rank=rank, world_size=world_size
+        )
+        return DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+        )
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+
+
+def _check_at_least(name: str, value: int, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} must be an int of at least {least}, got {value!r}")

@@ -1,0 +1,206 @@
+"""Bring prices and targets to the scale a model learns at, and predictions back to prices.
+
+Legend: B batch, T time steps. A scaler transforms data; a norm is a layer and lives in the models.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+INPUTS = ("relative", "price")
+SCALERS = ("minmax", "standard", "none")
+TARGETS = ("log_return", "residual", "price")
+
+
+class Affine(NamedTuple):
+    """The map scaled = (value - offset) / scale."""
+
+    offset: float
+    scale: float
+
+
+def fit_affine(values: np.ndarray, scaler: str) -> Affine:
+    """Fit a scaler to values of the training split.
+
+    Args:
+        values: Any shape, float64.
+        scaler: `minmax` (onto [0, 1]), `standard` (mean 0, standard deviation 1) or `none`.
+
+    Returns:
+        Offset and scale in the unit of the values; the scale of constant values is 1.
+
+    Raises:
+        ValueError: If `scaler` is unknown.
+
+    >>> fit_affine(np.array([2.0, 4.0, 6.0]), "minmax")
+    Affine(offset=2.0, scale=4.0)
+    """
+    if scaler not in SCALERS:
+        raise ValueError(f"scaler must be one of {', '.join(SCALERS)}, got {scaler!r}")
+    if scaler == "none":
+        return Affine(0.0, 1.0)
+    if scaler == "minmax":
+        offset, scale = float(values.min()), float(values.max() - values.min())
+    else:
+        offset, scale = float(values.mean()), float(values.std())
+    return Affine(offset, scale if scale > 0 else 1.0)
+
+
+@dataclass(frozen=True)
+class InputScaling:
+    """Turn windows of raw closes into model inputs; training and serving both come through here.
+
+    Args:
+        kind: `relative`, the log of each close over the window's last close, or `price`.
+        offset: Subtracted from prices; 0 for `relative`.
+        scale: What the result is divided by.
+    """
+
+    kind: str
+    offset: float
+    scale: float
+
+    def __call__(self, closes: Tensor) -> Tensor:
+        """Scale windows of closes.
+
+        Args:
+            closes: (B, T, 1) in price units.
+
+        Returns:
+            Model input (B, T, 1), about 1 in size.
+        """
+        if self.kind == "relative":
+            return torch.log(closes / closes[:, -1:]) / self.scale
+        return (closes - self.offset) / self.scale
+
+
+def fit_input_scaling(
+    closes: np.ndarray, context_length: int, kind: str, scaler: str
+) -> InputScaling:
+    """Fit the input scaling to the closes of the training split.
+
+    Args:
+        closes: (N,) in price units.
+        context_length: T, the days that a window shows.
+        kind: `relative` or `price`.
+        scaler: The scaler of `price` inputs; `relative` ones are divided by their root mean square.
+
+    Returns:
+        The fitted scaling.
+
+    Raises:
+        ValueError: If `kind` or `scaler` is unknown.
+    """
+    if kind not in INPUTS:
+        raise ValueError(f"input must be one of {', '.join(INPUTS)}, got {kind!r}")
+    if kind == "price":
+        return InputScaling(kind, *fit_affine(closes, scaler))
+    windows = np.lib.stride_tricks.sliding_window_view(np.log(closes), context_length)[:-1]
+    rms = float(np.sqrt(np.mean((windows - windows[:, -1:]) ** 2)))
+    return InputScaling(kind, 0.0, rms if rms > 0 else 1.0)
+
+
+@dataclass(frozen=True)
+class TargetScaling:
+    """Turn the price to predict into the scaled target, and scaled predictions into prices.
+
+    Args:
+        kind: `log_return`, `residual` (price minus last price) or `price`.
+        offset: Subtracted from the target, in its own unit.
+        scale: What the result is divided by, in the same unit.
+    """
+
+    kind: str
+    offset: float
+    scale: float
+
+    def to_scaled(self, price: Tensor, last_price: Tensor) -> Tensor:
+        """Scale the target: prices and last prices (B, 1) to targets (B, 1)."""
+        if self.kind == "log_return":
+            raw = torch.log(price / last_price)
+        else:
+            raw = price - last_price if self.kind == "residual" else price
+        return (raw - self.offset) / self.scale
+
+    def to_price(self, preds: Tensor, last_price: Tensor) -> Tensor:
+        """Undo the scaling: scaled predictions and last prices (B, 1) to prices (B, 1)."""
+        raw = preds * self.scale + self.offset
+        if self.kind == "log_return":
+            return last_price * torch.exp(raw)
+        return last_price + raw if self.kind == "residual" else raw
+
+
+def fit_target_scaling(
+    closes: np.ndarray, context_length: int, kind: str, scaler: str
+) -> TargetScaling:
+    """Fit the target scaling to the closes of the training split.
+
+    Args:
+        closes: (N,) in price units.
+        context_length: T; the first T closes are nobody's target.
+        kind: `log_return` or `residual`, which are standardised, or `price`.
+        scaler: What the target `price` is scaled by, as price inputs are.
+
+    Returns:
+        The fitted scaling.
+
+    Raises:
+        ValueError: If `kind` or `scaler` is unknown.
+    """
+    if kind not in TARGETS:
+        raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {kind!r}")
+    if kind == "price":
+        return TargetScaling(kind, *fit_affine(closes, scaler))
+    series = np.log(closes) if kind == "log_return" else closes
+    return TargetScaling(kind, *fit_affine(np.diff(series[context_length - 1 :]), "standard"))
+
+
+def encode_closes(closes: np.ndarray, scaling: InputScaling) -> tuple[Tensor, Tensor]:
+    """Turn raw closes into what a model trained on `features=prices` is given.
+
+    Args:
+        closes: (B, T) in price units, oldest first.
+        scaling: The input scaling fitted in training.
+
+    Returns:
+        Model input (B, T, 1), the same as in training bit for bit, and last price (B, 1).
+
+    Raises:
+        ValueError: If closes are not two-dimensional, or one is not positive and finite in float32.
+    """
+    if closes.ndim != 2:
+        raise ValueError(f"closes must have shape (windows, days), got {closes.shape}")
+    closes_bt1 = torch.as_tensor(closes, dtype=torch.float32).unsqueeze(-1)
+    valid = torch.isfinite(closes_bt1) & (closes_bt1 > 0)
+    if not valid.all():
+        window, day, _ = (~valid).nonzero()[0].tolist()
+        raise ValueError(
+            f"close {day} of window {window} must be positive and finite, got {closes[window, day]}"
+        )
+    return scaling(closes_bt1), closes_bt1[:, -1]
+
+
+class Persistence(NamedTuple):
+    """The forecast "tomorrow = today" as a scaled prediction: scale * x[:, -1, feature] + offset.
+
+    Args:
+        feature: The feature that holds the last price.
+        scale: Its factor; 0 where the target is a change, which persistence predicts as none.
+        offset: Added to it.
+    """
+
+    feature: int
+    scale: float
+    offset: float
+
+
+def persistence_of(target: TargetScaling) -> Persistence:
+    """Return the forecast for a target; a price target shares its scaling with the price input."""
+    if target.kind == "price":
+        return Persistence(0, 1.0, 0.0)
+    return Persistence(0, 0.0, -target.offset / target.scale)

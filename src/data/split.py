@@ -1,0 +1,67 @@
+"""Cut a table into training, validation and test rows, in order of time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+SPLITS = ("train", "val", "test")
+
+
+def check_fractions(fractions: Sequence[float]) -> tuple[float, float, float]:
+    """Return the three fractions as floats.
+
+    Args:
+        fractions: Shares of training, validation and test rows.
+
+    Returns:
+        The same, checked.
+
+    Raises:
+        ValueError: If they are not three positive numbers with sum 1.
+    """
+    shares = tuple(float(share) for share in fractions)
+    if len(shares) != 3 or not all(s > 0 for s in shares) or abs(sum(shares) - 1) > 1e-6:
+        raise ValueError(f"split must be three positive fractions with sum 1, got {list(shares)}")
+    return shares[0], shares[1], shares[2]
+
+
+def chronological_split(first: int, last: int, fractions: Sequence[float]) -> dict[str, range]:
+    """Cut rows into three stretches that follow one another.
+
+    A split's windows and targets all lie within its own stretch. So no raw row is shared, and a gap
+    of one context length separates the last target of a split from the first of the next.
+
+    Args:
+        first: The first usable row.
+        last: One past the last usable row.
+        fractions: Shares of training, validation and test rows.
+
+    Returns:
+        The rows of `train`, `val` and `test`.
+
+    >>> chronological_split(0, 10, (0.7, 0.2, 0.1))
+    {'train': range(0, 7), 'val': range(7, 9), 'test': range(9, 10)}
+    """
+    train, val, _ = check_fractions(fractions)
+    end_of_train = first + round((last - first) * train)
+    end_of_val = first + round((last - first) * (train + val))
+    edges = (first, end_of_train, end_of_val, last)
+    return {name: range(edges[i], edges[i + 1]) for i, name in enumerate(SPLITS)}
+
+
+def rows_needed(fractions: Sequence[float], context_length: int) -> int:
+    """Return the number of usable rows from which on every split has a window and its target.
+
+    >>> rows_needed((0.7, 0.15, 0.15), 20)
+    139
+    """
+
+    def suffice(rows: int) -> bool:
+        return min(map(len, chronological_split(0, rows, fractions).values())) > context_length
+
+    # Rounding moves an edge by less than a row: this many always suffice, a few fewer may too.
+    rows = math.ceil((context_length + 2) / min(fractions))
+    while suffice(rows - 1):
+        rows -= 1
+    return rows
