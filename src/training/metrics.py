@@ -1,0 +1,116 @@
+"""How a price forecast is scored, beside the forecast that needs no model: tomorrow = today.
+
+Every metric is in price units (percent where it says so), whatever the model was trained on.
+"""
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredError, Metric
+
+
+class DirectionalAccuracy(Metric):
+    """Share of the days that moved on which the predicted move had the right sign.
+
+    Days whose price did not change are left out: neither direction was right.
+    """
+
+    full_state_update = False
+    higher_is_better = True
+    correct: Tensor
+    moved: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("correct", torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("moved", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Count the days of one batch.
+
+        Args:
+            preds: predicted moves (B, 1), any unit.
+            target: actual moves (B, 1), any unit.
+        """
+        moved = target != 0
+        self.moved += moved.sum()
+        self.correct += ((preds.sign() == target.sign()) & moved).sum()
+
+    def compute(self) -> Tensor:
+        """Share in [0, 1]; NaN where no day moved."""
+        return self.correct / self.moved
+
+
+class PriceMetrics(nn.Module):
+    """RMSE, MAE, MAPE and directional accuracy of a forecast and of "tomorrow = today".
+
+    "Tomorrow = today" predicts no direction, so the directional baseline is "always up".
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = _errors()
+        self.persistence = _errors()
+        self.model_direction = DirectionalAccuracy()
+        self.always_up = DirectionalAccuracy()
+
+    def update(self, preds: Tensor, last_price: Tensor, price: Tensor) -> None:
+        """Add one batch.
+
+        Args:
+            preds: predicted prices (B, 1).
+            last_price: the last known prices (B, 1).
+            price: the prices that came (B, 1).
+        """
+        for name, metric in self.model.items():
+            metric.update(preds, price)
+            self.persistence[name].update(last_price, price)
+        move = price - last_price
+        self.model_direction.update(preds - last_price, move)
+        self.always_up.update(torch.ones_like(move), move)
+
+    def compute(self) -> dict[str, dict[str, float]]:
+        """Return {"model": ..., "baseline": ...}: RMSE and MAE in price units, MAPE in percent."""
+        return {
+            "model": _values(self.model, self.model_direction),
+            "baseline": _values(self.persistence, self.always_up),
+        }
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        for metric in self.modules():
+            if isinstance(metric, Metric):
+                metric.reset()
+
+
+def skill_score(error: float, baseline_error: float) -> float:
+    """Share of the baseline's error that the model removes.
+
+    Args:
+        error: the model's error, any unit.
+        baseline_error: the baseline's error, the same unit.
+
+    Returns:
+        1 for a perfect forecast, 0 for one no better than the baseline, negative for a worse one.
+        Source: Murphy, Monthly Weather Review 116 (1988).
+
+    >>> skill_score(error=10.0, baseline_error=20.0)
+    0.5
+    """
+    return 1.0 - error / baseline_error if baseline_error else float("nan")
+
+
+def _errors() -> nn.ModuleDict:
+    return nn.ModuleDict(
+        {
+            "rmse": MeanSquaredError(squared=False),
+            "mae": MeanAbsoluteError(),
+            "mape": MeanAbsolutePercentageError(),
+        }
+    )
+
+
+def _values(errors: nn.ModuleDict, direction: DirectionalAccuracy) -> dict[str, float]:
+    values = {name: float(metric.compute()) for name, metric in errors.items()}
+    values["mape"] *= 100.0
+    values["directional_accuracy"] = float(direction.compute())
+    return values

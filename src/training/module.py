@@ -1,0 +1,146 @@
+"""One training step around any price regressor: loss, prices, metrics, optimiser. Nothing else."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from src.training.metrics import PriceMetrics, skill_score
+
+# B batch, T time steps, F features. A batch has x (B, T, F), y (B, 1) scaled target,
+# last_price (B, 1) and price (B, 1) in price units, index (B,) row of the day to predict.
+
+
+class Prior(Protocol):
+    """What pushes pooling weights somewhere during training."""
+
+    def loss(self, weights: Tensor) -> Tensor:
+        """Return the weighted penalty of pooling weights (B, T) or (T,), a scalar."""
+        ...
+
+
+class RegressionModule(pl.LightningModule):
+    """Train a regressor of the next price and score it in price units.
+
+    Args:
+        model: maps x (B, T, F) to an output with `preds` (B, 1), scaled, and `weights` over time.
+        to_price: turns scaled predictions (B, 1) and last prices (B, 1) into prices (B, 1).
+        optimizer: makes the optimiser from the parameters that are trained.
+        prior: penalty on the pooling weights; None for none.
+        hyperparameters: plain values saved in every checkpoint.
+
+    | tag | meaning | unit | frequency |
+    |---|---|---|---|
+    | train/loss | mean squared error plus the prior's penalty | scaled | `log_every_n_steps` |
+    | train/aux_loss | the prior's penalty alone | scaled | `log_every_n_steps` |
+    | val/loss, test/loss | mean squared error of the scaled target | scaled | every evaluation |
+    | val/rmse, val/mae, test/... | error of the predicted price | price | every evaluation |
+    | val/mape, test/mape | mean absolute percentage error | percent | every evaluation |
+    | val/directional_accuracy, ... | right signs on days that moved | share | every evaluation |
+    | val/skill, test/skill | 1 - RMSE / RMSE of "tomorrow = today" | share | every evaluation |
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        to_price: Callable[[Tensor, Tensor], Tensor],
+        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
+        prior: Prior | None = None,
+        hyperparameters: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.to_price = to_price
+        self.prior = prior
+        self.scores: dict[str, dict[str, float]] = {}
+        self.forecasts: list[dict[str, float]] = []
+        self._make_optimizer = optimizer
+        self._metrics = nn.ModuleDict({"val": PriceMetrics(), "test": PriceMetrics()})
+        self._squared_errors: list[Tensor] = []
+        self._test_rows: list[Tensor] = []
+        self.save_hyperparameters(dict(hyperparameters or {}), logger=False)
+
+    def forward(self, x_btf: Tensor) -> Tensor:
+        """Return scaled predictions (B, 1) for windows (B, T, F)."""
+        return self.model(x_btf).preds
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Return the training loss of one batch, a scalar."""
+        loss, aux_loss = self._losses(batch)
+        # Logging walks every metric: a third of a small model's step if done at each one.
+        logs_now = self.trainer.global_step % self.trainer.log_every_n_steps == 0
+        # Reading a value stalls a GPU, so there it is read only when it is logged anyway.
+        if loss.device.type == "cpu" or logs_now:
+            self._refuse_non_finite(loss)
+        if logs_now:
+            self.log("train/loss", loss, prog_bar=True)
+            self.log("train/aux_loss", aux_loss)
+        return loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Add one batch to the validation metrics."""
+        self._evaluate(batch, "val")
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        """Add one batch to the test metrics and keep its forecasts."""
+        prices = self._evaluate(batch, "test")
+        row = (batch.index.unsqueeze(1), batch.last_price, batch.price, prices)
+        self._test_rows.append(torch.cat([column.double() for column in row], dim=1))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation metrics."""
+        self._log_scores("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the test metrics and order the forecasts by day."""
+        self._log_scores("test")
+        rows = torch.cat(self._test_rows)
+        self._test_rows.clear()
+        keys = ("row", "last_price", "price", "predicted_price")
+        ordered = rows[rows[:, 0].argsort()].tolist()
+        self.forecasts = [dict(zip(keys, row, strict=True)) for row in ordered]
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return the optimiser over the parameters that are trained."""
+        return self._make_optimizer(p for p in self.parameters() if p.requires_grad)
+
+    def diagnosis_loss(self, batch: Any) -> Tensor:
+        """Return the training loss without logging anything, for replaying a batch."""
+        return self._losses(batch)[0]
+
+    def _losses(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """Return the loss to minimise and the prior's part of it, both scalars."""
+        output = self.model(batch.x)
+        loss = F.mse_loss(output.preds, batch.y)
+        if self.prior is None or output.weights is None:
+            return loss, loss.new_zeros(())
+        aux_loss = self.prior.loss(output.weights)
+        return loss + aux_loss, aux_loss
+
+    def _evaluate(self, batch: Any, stage: str) -> Tensor:
+        preds = self(batch.x)
+        self._squared_errors.append((preds - batch.y).float().square().flatten())
+        prices = self.to_price(preds, batch.last_price)
+        self._metrics[stage].update(prices, batch.last_price, batch.price)
+        return prices
+
+    def _log_scores(self, stage: str) -> None:
+        scores = self._metrics[stage].compute()
+        self._metrics[stage].reset()
+        loss = torch.cat(self._squared_errors).mean()
+        self._squared_errors.clear()
+        skill = skill_score(scores["model"]["rmse"], scores["baseline"]["rmse"])
+        self.log(f"{stage}/loss", loss, prog_bar=stage == "val", sync_dist=True)
+        self.log(f"{stage}/skill", skill, prog_bar=stage == "val", sync_dist=True)
+        self.log_dict({f"{stage}/{k}": v for k, v in scores["model"].items()}, sync_dist=True)
+        self.scores = scores
+
+    def _refuse_non_finite(self, loss: Tensor) -> None:
+        if not bool(torch.isfinite(loss.detach())):
+            raise FloatingPointError(
+                f"training loss is {loss.item()} at step {self.trainer.global_step}: "
+                "stopped before the weights were changed"
+            )

@@ -1,0 +1,59 @@
+import math
+
+import pytest
+import torch
+
+from src.training.metrics import DirectionalAccuracy, PriceMetrics, skill_score
+
+
+def test_directional_accuracy_leaves_out_days_that_did_not_move():
+    metric = DirectionalAccuracy()
+    moves = torch.tensor([[1.0], [-2.0], [0.0], [3.0]])
+    preds = torch.tensor([[0.1], [0.1], [0.1], [0.1]])
+    metric.update(preds, moves)
+    assert metric.compute() == pytest.approx(2 / 3)
+
+
+def test_price_metrics_equal_hand_computed_values():
+    metrics = PriceMetrics()
+    metrics.update(
+        preds=torch.tensor([[11.0], [22.0]]),
+        last_price=torch.tensor([[9.0], [21.0]]),
+        price=torch.tensor([[10.0], [20.0]]),
+    )
+    scores = metrics.compute()
+    assert scores["model"]["rmse"] == pytest.approx(math.sqrt((1 + 4) / 2))
+    assert scores["model"]["mae"] == pytest.approx(1.5)
+    assert scores["model"]["mape"] == pytest.approx(10.0)
+    # The first day rose and was predicted to rise; the second fell and was predicted to rise.
+    assert scores["model"]["directional_accuracy"] == pytest.approx(0.5)
+    assert scores["baseline"]["rmse"] == pytest.approx(1.0)
+    assert scores["baseline"]["directional_accuracy"] == pytest.approx(0.5)
+
+
+def test_a_batch_split_in_two_scores_the_same():
+    prices = torch.rand(3, 8, 1) + 1
+    whole, halves = PriceMetrics(), PriceMetrics()
+    whole.update(*prices)
+    halves.update(*prices[:, :3])
+    halves.update(*prices[:, 3:])
+    for side in ("model", "baseline"):
+        assert whole.compute()[side] == pytest.approx(halves.compute()[side], rel=1e-5)
+
+
+def test_reset_forgets_every_batch():
+    metrics = PriceMetrics()
+    metrics.update(torch.tensor([[5.0]]), torch.tensor([[1.0]]), torch.tensor([[1.0]]))
+    metrics.reset()
+    metrics.update(torch.tensor([[2.0]]), torch.tensor([[1.0]]), torch.tensor([[2.0]]))
+    assert metrics.compute()["model"]["rmse"] == 0
+    assert metrics.compute()["baseline"]["rmse"] == 1
+
+
+@pytest.mark.parametrize(("error", "expected"), [(0.0, 1.0), (4.0, 0.0), (8.0, -1.0)])
+def test_skill_is_the_share_of_the_baseline_error_removed(error, expected):
+    assert skill_score(error, baseline_error=4.0) == expected
+
+
+def test_skill_against_a_perfect_baseline_is_undefined():
+    assert math.isnan(skill_score(1.0, baseline_error=0.0))
