@@ -1,0 +1,1 @@
+"""Reads what runs left behind and shows it. Knows files and plain values only."""
