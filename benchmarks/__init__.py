@@ -1,0 +1,1 @@
+"""Benchmarks whose committed result files back the numbers in the README."""

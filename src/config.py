@@ -1,0 +1,192 @@
+"""Refuse a command line that cannot work before anything is created: one line, exit code 2.
+
+Everything here runs without torch, so that a slip costs a fraction of a second.
+"""
+
+import difflib
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+CONFIG_DIR = Path(__file__).resolve().parent.parent / "conf"
+
+# The only classes a config may name. A config file is data: it cannot run anything else.
+ALLOWED_TARGETS = frozenset(
+    {
+        "lightning.pytorch.Trainer",
+        *(
+            f"lightning.pytorch.callbacks.{name}"
+            for name in (
+                "EarlyStopping",
+                "LearningRateMonitor",
+                "ModelCheckpoint",
+                "RichProgressBar",
+                "TQDMProgressBar",
+            )
+        ),
+        *(f"lightning.pytorch.loggers.{name}" for name in ("CSVLogger", "TensorBoardLogger")),
+        *(f"torch.optim.{name}" for name in ("Adam", "AdamW", "SGD", "RMSprop", "NAdam", "RAdam")),
+        "src.data.PriceDataModule",
+        *(
+            f"src.models.{name}"
+            for name in (
+                "AttentionPooling",
+                "AttentiveStatsPooling",
+                "BatchNorm",
+                "ExponentialPooling",
+                "FeatureNorm",
+                "GatedPooling",
+                "LastPooling",
+                "LayerNorm",
+                "LearnablePooling",
+                "LinearRegressor",
+                "MaxPooling",
+                "MeanPooling",
+                "MultiheadPooling",
+                "NaiveRegressor",
+                "Norm",
+                "RMSNorm",
+                "RecurrentEncoder",
+                "ReversibleNorm",
+                "TransformerEncoder",
+            )
+        ),
+        "src.training.prior.PoolingPrior",
+        *(
+            f"src.callbacks.{name}"
+            for name in (
+                "GradientHealth",
+                "PoolingMonitor",
+                "gradient_scaling.GradientScaling",
+                "milestones.Milestones",
+                "pooling_prior.DirectUpdate",
+                "pooling_prior.GradientInjection",
+            )
+        ),
+    }
+)
+
+
+def stop(message: str, code: int = 2) -> NoReturn:
+    """Print one line and end, by default with the exit code of a command that cannot work."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def check_command_line(config_name: str, arguments: list[str]) -> None:
+    """Compose every job the command line asks for; stop with one line at the first that cannot be.
+
+    Args:
+        config_name: the main config's name in conf/, without ".yaml".
+        arguments: the command line after the program's name.
+    """
+    parsed = get_args_parser().parse_args(arguments)
+    if parsed.help or parsed.hydra_help or parsed.shell_completion or parsed.info:
+        return
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        for job in _jobs(parsed.overrides, parsed.multirun):
+            try:
+                config = compose(config_name, job, return_hydra_config=True)
+                check_targets(config)
+            except (HydraException, OmegaConfBaseException, ValueError) as error:
+                stop(_explain(error, config_name, job))
+
+
+def check_targets(config: DictConfig) -> None:
+    """Refuse a config that names anything to call that is not on the list.
+
+    Raises:
+        ValueError: naming the key and its target.
+    """
+    plain = OmegaConf.to_container(config, resolve=False)
+    plain.pop("hydra", None)  # type: ignore[union-attr, call-arg]
+    for key, target in _targets(plain, ""):
+        if target not in ALLOWED_TARGETS:
+            raise ValueError(f"{key}: {target!r} is not a class this project builds")
+
+
+def _targets(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield f"{path}_target_", node["_target_"]
+        for key, value in node.items():
+            yield from _targets(value, f"{path}{key}.")
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _targets(value, f"{path}{index}.")
+
+
+def _jobs(overrides: list[str], multirun: bool) -> list[list[str]]:
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except HydraException as error:
+        stop(str(error))
+    sweeps = [override.key_or_group for override in parsed if override.is_sweep_override()]
+    if not multirun:
+        if sweeps:
+            stop(f"{sweeps[0]} has several values: add -m to run one job for each")
+        return [overrides]
+    task = [o for o in parsed if not _is_hydra(o)]
+    hydra = [o.input_line for o in parsed if _is_hydra(o) and o.input_line]
+    batches = BasicSweeper.split_arguments(task, None)
+    return [hydra + list(job) for batch in batches for job in batch]
+
+
+def _is_hydra(override: Override) -> bool:
+    return override.key_or_group.split("/")[0].split(".")[0] == "hydra"
+
+
+def _explain(error: Exception, config_name: str, job: list[str]) -> str:
+    """Say what is wrong with one job's overrides, with the nearest names that would be right."""
+    for override in OverridesParser.create().parse_overrides(job):
+        key, value = override.key_or_group, override.value()
+        group = CONFIG_DIR / key
+        if group.is_dir():
+            options = sorted(file.stem for file in group.glob("*.yaml"))
+            if isinstance(value, str) and value not in options:
+                return f"{key}={value}: no such option; {_suggest(value, options)}"
+        elif "." not in key and key not in _keys(config_name):
+            return f"{key}: no such key or group; {_suggest(key, _keys(config_name))}"
+        elif not override.is_add() and not _is_hydra(override):
+            keys = _keys(config_name, [o for o in job if (CONFIG_DIR / o.split("=")[0]).is_dir()])
+            if key not in keys:
+                return f"{key}: no such key; {_suggest(key, keys)}"
+    return str(error)
+
+
+def _suggest(word: str, known: Iterable[str]) -> str:
+    known = list(known)
+    near = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+    if not near:
+        # A right last part under a wrong parent: lr, for optimizer.lr.
+        near = [name for name in known if name.rsplit(".", 1)[-1] == word.rsplit(".", 1)[-1]]
+    if near:
+        return f"did you mean {' or '.join(near[:3])}?"
+    return f"choose from {', '.join(sorted(name for name in known if '.' not in name))}"
+
+
+def _keys(config_name: str, groups: list[str] | None = None) -> list[str]:
+    """Return every dotted key of the composed config, and the names of its groups."""
+    try:
+        config = compose(config_name, groups or [])
+    except HydraException:
+        config = compose(config_name, [])
+    names = [folder.name for folder in CONFIG_DIR.iterdir() if folder.is_dir()]
+    return sorted({*_dotted(OmegaConf.to_container(config, resolve=False), ""), *names})
+
+
+def _dotted(node: Any, path: str) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield f"{path}{key}"
+            yield from _dotted(value, f"{path}{key}.")

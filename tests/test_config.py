@@ -1,0 +1,114 @@
+import subprocess
+import sys
+
+import pytest
+from omegaconf import OmegaConf
+
+from src.config import ALLOWED_TARGETS, CONFIG_DIR, check_command_line, check_targets
+
+ROOT = CONFIG_DIR.parent
+
+
+def refused(capsys, *arguments, config_name="train"):
+    with pytest.raises(SystemExit) as stopped:
+        check_command_line(config_name, list(arguments))
+    printed = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    return printed.err
+
+
+@pytest.mark.parametrize(
+    ("argument", "hint"),
+    [
+        ("poling=mean", "did you mean pooling"),
+        ("pooling=atention", "did you mean attention"),
+        ("pooling=nonsense", "choose from attention"),
+        ("trainer.max_epoch=1", "did you mean trainer.max_epochs"),
+        ("lr=0.1", "did you mean optimizer.lr"),
+        ("optimizer.learning_rate=0.1", "no such key"),
+        ("model.hidden=3", "did you mean model.hidden_size"),
+        ("experiment=price_lstn", "did you mean price_lstm"),
+    ],
+)
+def test_a_name_that_does_not_exist_is_refused_with_the_nearest_ones(capsys, argument, hint):
+    assert hint in refused(capsys, argument)
+
+
+def test_a_wrong_name_in_a_later_job_of_a_sweep_is_found_before_the_first_runs(capsys):
+    assert "did you mean gated" in refused(capsys, "-m", "pooling=mean,gatd")
+
+
+def test_several_values_without_m_are_refused(capsys):
+    assert "add -m" in refused(capsys, "pooling=mean,gated")
+
+
+def test_a_line_that_cannot_be_parsed_is_one_line(capsys):
+    refused(capsys, "pooling=[mean")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["pooling=attention"],
+        ["experiment=price_lstm", "data.path=my.csv"],
+        ["-m", "pooling=mean,learnable", "seed=0,1", "trainer.max_epochs=1"],
+        ["-m", "optimizer.lr=choice(1e-3,1e-4)"],
+        ["+trainer.limit_train_batches=2"],
+        ["--help"],
+        ["--cfg", "job"],
+    ],
+)
+def test_a_command_line_that_works_passes(arguments):
+    check_command_line("train", arguments)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "torch.load",
+        "pandas.read_pickle",
+        "builtins.open",
+        "src.data.sources.pd.read_pickle",
+        "torch.optim.adam.torch.load",
+        "hydra.utils.instantiate",
+    ],
+)
+@pytest.mark.parametrize("place", ["model", "callbacks.extra", "list.0"])
+def test_a_config_can_name_nothing_to_call_that_is_not_on_the_list(target, place):
+    node = {"_target_": target, "path": "x"}
+    if place == "list.0":
+        config = OmegaConf.create({"list": [{"deep": node}]})
+    else:
+        config = OmegaConf.create({})
+        OmegaConf.update(config, place, node)
+    with pytest.raises(ValueError, match="not a class this project builds"):
+        check_targets(config)
+
+
+def test_a_target_on_the_command_line_is_refused_before_anything_runs(capsys):
+    assert "os.system" in refused(capsys, "model._target_=os.system")
+
+
+@pytest.mark.parametrize("target", sorted(ALLOWED_TARGETS))
+def test_every_class_on_the_list_exists(target):
+    from hydra.utils import get_object
+
+    assert isinstance(get_object(target), type)
+
+
+def test_every_class_a_config_names_is_on_the_list():
+    for file in CONFIG_DIR.rglob("*.yaml"):
+        check_targets(OmegaConf.load(file))
+
+
+def test_help_and_config_answer_without_importing_torch():
+    code = (
+        "import sys; sys.argv = ['train', '--cfg', 'job']; from src.train import main; main();"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "pooling:" in done.stdout

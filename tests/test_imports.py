@@ -1,0 +1,35 @@
+import ast
+from pathlib import Path
+
+SRC = Path(__file__).parent.parent / "src"
+MAY_USE = {
+    "data": set(),
+    "models": set(),
+    "diagnostics": set(),
+    "training": {"models", "diagnostics"},
+    "callbacks": {"models", "diagnostics", "training"},
+    "reporting": set(),
+}
+
+
+def imported_modules(file):
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def test_imports_between_the_packages_run_one_way():
+    for package, allowed in MAY_USE.items():
+        for file in (SRC / package).rglob("*.py"):
+            for module in imported_modules(file):
+                parts = module.split(".")
+                assert parts[0] not in {"hydra", "omegaconf"}, f"{file}: {module}"
+                if parts[0] == "src" and len(parts) > 1:
+                    assert parts[1] in allowed | {package}, f"{file}: {module}"
+
+
+def test_reporting_never_imports_torch():
+    for file in (SRC / "reporting").rglob("*.py"):
+        assert not any(m.split(".")[0] in {"torch", "lightning"} for m in imported_modules(file))
