@@ -116,7 +116,7 @@ def _log_to_terminal() -> None:
     # torch 2.13 deprecates a check that Lightning 2.6 makes at every start.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning"):
         lightning_log = logging.getLogger(name)
         lightning_log.handlers.clear()
         lightning_log.propagate = True

@@ -116,13 +116,14 @@ class Milestones(pl.Callback):
 
 def _cells(result: Mapping[str, Any]) -> tuple[str, ...]:
     """Return one row of the table: name, goal, steps, outcome, last value."""
-    last = "on" if result["to_step"] is None else result["to_step"]
+    first, last = result["from_step"], result["to_step"]
+    steps = f"from {first}" if last is None else f"{first} to {last}"
     goal = f"{result['quantity']} {result['comparison']} {result['bound']:g}"
     reached = result["status"] == "reached"
     outcome = f"reached at step {result['step']}" if reached else result["status"]
     value = "" if result["value"] is None else f"{result['value']:.4g}"
     hold = ", and stays" if result["hold"] else ""
-    return result["name"], goal + hold, f"{result['from_step']} to {last}", outcome, value
+    return result["name"], goal + hold, steps, outcome, value
 
 
 def _table(results: list[dict[str, Any]]) -> Table:

@@ -259,7 +259,7 @@ def test_the_table_is_in_the_terminal_and_in_tensorboard(
     events = EventAccumulator(str(tmp_path)).Reload()
     (event,) = events.Tensors("milestones/text_summary")
     text = event.tensor_proto.string_val[0].decode()
-    row = "| tenth | monitor/tenth >= 1, and stays | 0 to on | reached at step 10 | 1.2 |"
+    row = "| tenth | monitor/tenth >= 1, and stays | from 0 | reached at step 10 | 1.2 |"
     assert text.splitlines()[2] == row
     assert event.step == 12
 
