@@ -1,0 +1,137 @@
+"""The gates of a recurrent network: drawn over the price window, and counted.
+
+Shapes: L layers, T days of the window, D hidden size.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from rich.table import Table
+
+# Okabe and Ito 2008: told apart by the colour-blind.
+COLOURS = {
+    "input": "#E69F00",
+    "forget": "#0072B2",
+    "output": "#009E73",
+    "reset": "#E69F00",
+    "update": "#0072B2",
+}
+RISING, FALLING = "#009E73", "#D55E00"
+CLAIMED = {5: 0.95, 10: 0.85, 20: 0.75, 50: 0.60}
+"""What textbooks say an LSTM keeps after so many days."""
+
+
+def gate_figure(
+    dates: NDArray, closes: NDArray, quantities: Mapping[str, NDArray], title: str
+) -> Figure:
+    """Draw a window's prices, and below them each layer's gates and state.
+
+    Args:
+        dates: (T,) datetime64.
+        closes: (T,) price units.
+        quantities: by name, (L, T, D): gates, `candidate`, `hidden` and, of an LSTM, `cell`.
+        title: what it is about.
+
+    Returns:
+        The figure, a column a layer: prices; the gates' mean over units with their middle 80%; and
+        maps of candidate and states, a row a unit, ordered by the last day's state.
+    """
+    layers = len(quantities["hidden"])
+    maps = [name for name in ("candidate", "cell", "hidden") if name in quantities]
+    figure = Figure(figsize=(1 + 5 * layers, 3.6 + 1.9 * len(maps)), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    state = "cell" if "cell" in maps else "hidden"
+    rows = figure.subplots(2 + len(maps), layers, sharex=True, squeeze=False)
+    figure.suptitle(title)
+    for layer, (prices, gates, *grids) in enumerate(rows.T):
+        _draw_prices(prices, dates, closes)
+        prices.set_title(f"layer {layer + 1}", loc="left")
+        _draw_gates(gates, dates, {name: values[layer] for name, values in quantities.items()})
+        order = np.argsort(quantities[state][layer, -1])
+        for name, grid in zip(maps, grids, strict=True):
+            _draw_units(figure, grid, dates, quantities[name][layer][:, order].T)
+            grid.set_ylabel(f"{name}, units" if layer == 0 else "")
+        grids[-1].tick_params(axis="x", rotation=30)
+    return figure
+
+
+def gate_table(answers: Mapping[str, Any]) -> Table:
+    """Return the answers to what is claimed of gates and memory, as a table for a terminal.
+
+    Args:
+        answers: `cell`, `gate`, `windows`, `trace_error`, `keeping`, `kept`, `retention` and
+            `parameters`, as plain values.
+    """
+    gate, cell = answers["gate"], answers["cell"]
+    table = Table(
+        title=f"{cell.upper()} on {answers['windows']} windows that share no day",
+        title_justify="left",
+        caption=f"Gates recomputed from the weights: at most {answers['trace_error']:.1e} off.",
+        caption_justify="left",
+    )
+    for header in ("claim", "measured", "value [95% interval]"):
+        table.add_column(header)
+    for layer, found in enumerate(answers["keeping"], start=1):
+        claim = "80% kept on rising days" if layer == 1 else ""
+        for name in ("rising", "falling", "difference"):
+            what = f"layer {layer}, {gate} gate, {name}" + (" days" if name[0] != "d" else "")
+            digits = 4 if name == "difference" else 3
+            table.add_row(claim, what, _with_interval(found[name], digits))
+            claim = ""
+    table.add_section()
+    state = "cell" if cell == "lstm" else "hidden state"
+    for lag, influence in answers["retention"].items():
+        kept = ", ".join(f"{layer[lag]:.1%}" for layer in answers["kept"])
+        what = f"{state} left, by layer; influence on forecast"
+        table.add_row(f"{CLAIMED[lag]:.0%} kept after {lag} days", what, f"{kept}; {influence:.1%}")
+    table.add_section()
+    counts = answers["parameters"]
+    table.add_row(
+        "LSTM = 4 x RNN parameters",
+        "layers of this size",
+        "\n".join(f"{name} {n:,} ({n / counts['rnn']:.2f}x)" for name, n in counts.items()),
+    )
+    return table
+
+
+def _with_interval(values: list[float], digits: int) -> str:
+    mean, low, high = (f"{value:.{digits}f}" for value in values)
+    return f"{mean} [{low}, {high}]"
+
+
+def _draw_prices(axes: Axes, dates: NDArray, closes: NDArray) -> None:
+    axes.plot(dates, closes, color="black", linewidth=1)
+    moves = np.diff(closes)
+    for colour, days, label in ((RISING, moves > 0, "rising"), (FALLING, moves < 0, "falling")):
+        axes.plot(dates[1:][days], closes[1:][days], ".", color=colour, label=f"{label} day")
+    axes.legend(loc="best", frameon=False, fontsize="small", ncols=2)
+    axes.set_ylabel("price")
+
+
+def _draw_gates(axes: Axes, dates: NDArray, quantities: Mapping[str, NDArray]) -> None:
+    for name, colour in COLOURS.items():
+        if name in quantities:
+            low, high = np.quantile(quantities[name], (0.1, 0.9), axis=1)
+            axes.fill_between(dates, low, high, color=colour, alpha=0.12, linewidth=0)
+            axes.plot(dates, quantities[name].mean(axis=1), color=colour, label=name)
+    axes.legend(loc="lower left", frameon=False, fontsize="small", ncols=3)
+    axes.set_ylabel("gates, 0 to 1")
+
+
+def _draw_units(figure: Figure, axes: Axes, dates: NDArray, values_dt: NDArray) -> None:
+    limit = float(np.abs(values_dt).max()) or 1.0
+    image = axes.pcolormesh(
+        dates,
+        np.arange(len(values_dt)),
+        values_dt,
+        cmap="RdBu_r",
+        vmin=-limit,
+        vmax=limit,
+        shading="nearest",
+    )
+    figure.colorbar(image, ax=axes, pad=0.01)

@@ -1,0 +1,204 @@
+"""The report on a set of runs, shown in a terminal and written to files."""
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group as Lines
+from rich.text import Text
+
+from src.reporting.comparison import DEFAULT_METRIC, Comparison, compare
+from src.reporting.days import METRICS
+from src.reporting.factors import count_of
+from src.reporting.folders import Paths
+from src.reporting.runs import load_runs
+from src.reporting.tables import comparison_tables, unfinished
+from src.reporting.texttable import markdown, rich_table
+from src.reporting.verdict import verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMATS = ("md", "csv", "json", "html")
+NAME = "comparison"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a set of runs shows.
+
+    Args:
+        runs: a row per run.
+        comparisons: one per test set, the largest first.
+        files: what was written.
+    """
+
+    runs: "pd.DataFrame"
+    comparisons: tuple[Comparison, ...]
+    files: tuple[Path, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """How many runs, and how they ended."""
+        ended = self.runs["status"].value_counts()
+        how = ", ".join(f"{count} {status}" for status, count in ended.items())
+        return f"{count_of(len(self.runs), 'run')}: {how}"
+
+
+def write_report(
+    runs: "pd.DataFrame | Paths",
+    output_folder: str | Path,
+    metric: str = DEFAULT_METRIC,
+    formats: Sequence[str] = FORMATS,
+) -> Report:
+    """Compare runs and write the comparison into a folder, each file whole or not at all.
+
+    Args:
+        runs: a table from `load_runs`, or what `load_runs` takes.
+        output_folder: gets comparison.md, comparison.json, comparison.html, comparison.csv (a row
+            per group) and runs.csv (a row per run).
+        metric: the column to compare by.
+        formats: which of these to write.
+
+    Returns:
+        The report, for `report_view`.
+
+    Raises:
+        ValueError: there are no runs, no such metric, no such format.
+    """
+    import pandas as pd
+
+    for name in formats:
+        if name not in FORMATS:
+            raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {name!r}")
+    table = runs if isinstance(runs, pd.DataFrame) else load_runs(runs)
+    report = Report(table, tuple(compare(table, metric)))
+    texts = {name: text for form in formats for name, text in _FILES[form](report).items()}
+    folder = Path(output_folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = tuple(_write(folder / name, text) for name, text in texts.items())
+    return Report(report.runs, report.comparisons, files)
+
+
+def report_view(report: Report) -> Lines:
+    """Return the report for a terminal: tables first, the answer last, where the eye is."""
+    lines: list[Any] = [Text(report.title, style="bold")]
+    rest = unfinished(report.runs)
+    lines += [rich_table(rest), ""] if rest else []
+    for comparison in report.comparisons:
+        for table in comparison_tables(comparison):
+            lines += [rich_table(table), ""]
+        lines.append(Text(f"On {comparison.test_set}:", style="bold"))
+        lines += [Text(f"- {sentence}") for sentence in verdict(comparison)]
+        lines += [Text(f"- {note}", style="dim") for note in comparison.notes]
+    lines += [Text(note, style="bold") for note in _apart(report)]
+    return Lines(*lines)
+
+
+def _apart(report: Report) -> list[str]:
+    if not report.comparisons:
+        return ["No run got as far as its data: there is nothing to compare."]
+    if len(report.comparisons) == 1:
+        return []
+    return [
+        f"The runs were tested on {len(report.comparisons)} different sets of days: errors of "
+        "different test sets are not compared."
+    ]
+
+
+def _markdown(report: Report) -> dict[str, str]:
+    parts = ["# Comparison of runs", report.title + ".", *_apart(report)]
+    for comparison in report.comparisons:
+        parts.append(f"## {comparison.test_set}")
+        parts.append("\n".join(f"- {s}" for s in (*verdict(comparison), *comparison.notes)))
+        parts += [markdown(table) for table in comparison_tables(comparison)]
+    rest = unfinished(report.runs)
+    parts += [markdown(rest)] if rest else []
+    return {f"{NAME}.md": "\n\n".join(parts) + "\n"}
+
+
+def _csv(report: Report) -> dict[str, str]:
+    """Return a table of groups and one of runs."""
+    import pandas as pd
+
+    rows = [_flat_group(c, group) for c in report.comparisons for group in c.groups]
+    return {
+        f"{NAME}.csv": pd.DataFrame(rows).convert_dtypes().to_csv(index=False) if rows else "",
+        "runs.csv": report.runs.to_csv(index=False),
+    }
+
+
+def _flat_group(comparison: Comparison, group: Any) -> dict[str, Any]:
+    """Return a group as one row: a column per number, named <what>_<number>."""
+    row: dict[str, Any] = {"test_set": comparison.test_set, "criterion_is": comparison.criterion}
+    row |= {"metric_is": comparison.metric, "baseline": comparison.baseline}
+    for name, value in vars(group).items():
+        if hasattr(value, "_asdict"):
+            numbers = value._asdict()
+            if name in ("criterion", "metric"):  # that a loss is not 0 is no finding
+                del numbers["p_value"]
+            row |= {f"{name}_{part}": number for part, number in numbers.items()}
+        elif name == "levels":
+            row |= value
+        elif name == "causes":
+            row[name] = ", ".join(f"{cause} ({count})" for cause, count in value.items())
+        elif value is not None:
+            row[name] = value
+    return row
+
+
+def _json(report: Report) -> dict[str, str]:
+    text = json.dumps(as_plain(report), indent=2, allow_nan=False)
+    return {f"{NAME}.json": text + "\n"}
+
+
+def as_plain(report: Report) -> dict[str, Any]:
+    """Return the report as plain JSON values; numbers that JSON lacks become None."""
+    comparisons = [
+        {
+            **{key: getattr(c, key) for key in ("test_set", "metric", "criterion", "baseline")},
+            "baseline_name": METRICS[c.metric].baseline,
+            "baseline_set_p": c.baseline_set_p,
+            "verdict": verdict(c),
+            "notes": c.notes,
+            "groups": c.groups,
+            "effects": c.effects,
+        }
+        for c in report.comparisons
+    ]
+    return _plain({"comparisons": comparisons, "runs": report.runs.to_dict("records")})
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if hasattr(value, "_asdict"):
+        return _plain(value._asdict())
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    return float(value) if math.isfinite(value) else None
+
+
+def _html(report: Report) -> dict[str, str]:
+    # Imported here: matplotlib is slow to import, and only figures need it.
+    from src.reporting.page import page
+
+    return {f"{NAME}.html": page(report.title, report.comparisons, report.runs, _apart(report))}
+
+
+_FILES = {"md": _markdown, "csv": _csv, "json": _json, "html": _html}
+
+
+def _write(file: Path, text: str) -> Path:
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, file)
+    return file

@@ -1,0 +1,176 @@
+"""The runs as a table: what each varied, how it ended, how it scored, what ails its gradients."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from src.reporting.factors import find_factors
+from src.reporting.folders import Paths, find_reports
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCORES = ("rmse", "mae", "mape", "directional_accuracy")
+GROUPS = ("data", "model", "pooling", "pooling_prior", "norm", "dropout", "optimizer")
+"""The config groups users compare, in the order of the data's way through a run."""
+
+# What a run is called, where it runs and what only watches it does not change its result.
+_NO_CHOICE = {"experiment", "debug", "logger", "trainer", "callbacks"}
+_IGNORED = {"name", "log_dir", "ckpt_path", "seed", "logger", "data.num_workers"} | {
+    *(f"callbacks.{name}" for name in ("gradient_health", "pooling_monitor", "milestones")),
+    *(f"callbacks.{name}" for name in ("progress_bar", "model_checkpoint", "lr_monitor")),
+    *(f"trainer.{name}" for name in ("accelerator", "log_every_n_steps", "profiler", "logger")),
+    *(f"trainer.enable_{name}" for name in ("progress_bar", "model_summary", "checkpointing")),
+    *(f"trainer.{name}" for name in ("num_sanity_val_steps", "default_root_dir")),
+}
+_NUMBERS = {"alarms", "alerts", "zero_fraction", "parameters", "steps", "epochs", "duration_s"}
+_PLAIN = _NUMBERS | {
+    *("experiment", "run", "status", "reason", "seed", "test_set", "cause", "causes"),
+    *("started", "commit", "path"),
+}
+
+
+def load_runs(paths: Paths) -> "pd.DataFrame":
+    """Return a row per run, unfinished ones included.
+
+    The trained model of a run is one call away: `restore(runs.path[0])`, with `restore` from
+    `src.restore`.
+
+    Args:
+        paths: run folders, folders above them, sweep folders, or globs of these.
+
+    Returns:
+        Columns: `experiment`, `run`, `status` (finished, failed, interrupted, running, dead,
+        unreadable), `reason`, `seed`; a column for each config group (`pooling`) and for each
+        dotted config key that differs between the runs (`optimizer.lr`); `val/loss` (best, scaled
+        target), `test/rmse`, `test/mae` (price), `test/mape` (percent),
+        `test/directional_accuracy`, `test/skill`, and the same under `baseline/` (tomorrow =
+        today) and `ratio/`; `test_set`; `cause` (the worst, "healthy", None if not diagnosed),
+        `causes`, `alarms` (findings to act on at the end), `alerts` (raised during training),
+        `zero_fraction` (of the gradient of the first weight); `parameters`, `steps`, `epochs`,
+        `duration_s`, `started`, `commit`, `path`.
+
+    Raises:
+        ValueError: there are no runs.
+    """
+    import pandas as pd
+
+    found = find_reports(paths)
+    if not found:
+        shown = paths if isinstance(paths, str) or not isinstance(paths, Sequence) else paths[0]
+        raise ValueError(f"no runs in {shown}: there is no report.json in it or below it")
+    facts = [_facts(report) for _, report in found]
+    rows = [
+        _identity(report) | fact | _results(report) | {"path": str(folder)}
+        for (folder, report), fact in zip(found, _with_what_varies(facts), strict=True)
+    ]
+    return pd.DataFrame({name: _column([row[name] for row in rows], name) for name in rows[0]})
+
+
+def _column(values: list[Any], name: str) -> "pd.Series":
+    """Make a column; one that is not of numbers keeps its values as they are, None too."""
+    import pandas as pd
+
+    numbers = name in _NUMBERS or "/" in name
+    return pd.Series(values, dtype=float if numbers else object)
+
+
+def fact_columns(runs: "pd.DataFrame") -> list[str]:
+    """Return the columns that say what a run is, as against how it went."""
+    return [name for name in runs.columns if name not in _PLAIN and "/" not in name]
+
+
+def _identity(report: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: report.get(key) for key in ("experiment", "run", "status", "reason", "seed")}
+
+
+def _facts(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's choices and every config key that can change its result.
+
+    An object is a fact under its path, by the name of its class.
+    """
+    config = dict(flatten(report.get("config") or {}))
+    choices = {
+        group: option
+        for group, option in (report.get("choices") or {}).items()
+        if not group.startswith("hydra/") and group not in _NO_CHOICE
+    }
+    return config | choices
+
+
+def flatten(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield dotted keys and values of a config, without those that cannot change a result.
+
+    >>> dict(flatten({"seed": 1, "optimizer": {"_target_": "torch.optim.Adam", "lr": 0.1}}))
+    {'optimizer': 'Adam', 'optimizer.lr': 0.1}
+    """
+    for name, value in node.items():
+        key = f"{path}{name}"
+        if key in _IGNORED or name in {"seed", "_partial_"}:
+            continue
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{key}.")
+        elif name == "_target_":
+            yield path.rstrip("."), str(value).rpartition(".")[2]
+        else:
+            yield key, str(value) if isinstance(value, list) else value
+
+
+def _with_what_varies(facts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Keep the groups users compare, and of the other facts those that differ by themselves."""
+    import pandas as pd
+
+    others = sorted({key for fact in facts for key in fact} - set(GROUPS))
+    known = pd.DataFrame(
+        [{k: f.get(k) for k in (*GROUPS, *others)} for f in facts if f], dtype=object
+    )
+    factors = find_factors(known)
+    varying = [key for factor in factors for key in factor.keys if key not in GROUPS]
+    return [{key: fact.get(key) for key in (*GROUPS, *varying)} for fact in facts]
+
+
+def _results(report: Mapping[str, Any]) -> dict[str, Any]:
+    test = report.get("test") or {}
+    scores = {
+        f"{prefix}/{name}": _number((test.get(part) or {}).get(name))
+        for prefix, part in (("test", "model"), ("baseline", "baseline"), ("ratio", "ratio"))
+        for name in SCORES
+    }
+    best, environment = report.get("best") or {}, report.get("environment") or {}
+    return {
+        "val/loss": _number(best.get("val_loss")),
+        **scores,
+        "test/skill": 1 - scores["ratio/rmse"],
+        "test_set": _test_set(report.get("data") or {}),
+        **_gradients(report),
+        "parameters": report.get("parameters"),
+        "steps": best.get("steps_trained"),
+        "epochs": best.get("epochs_trained"),
+        "duration_s": report.get("duration_s"),
+        "started": environment.get("started"),
+        "commit": environment.get("commit"),
+    }
+
+
+def _test_set(data: Mapping[str, Any]) -> str | None:
+    test = data.get("test")
+    if not test:
+        return None
+    return f"{data.get('data')}, {test['first']} to {test['last']}, {test['windows']} windows"
+
+
+def _gradients(report: Mapping[str, Any]) -> dict[str, Any]:
+    diagnosis, zeros = report.get("diagnosis"), report.get("zero_grad_fraction") or {}
+    causes = [f["cause"] for f in (diagnosis or {}).get("findings", ()) if not f["benign"]]
+    first = next((key for key in zeros if "weight" in key and ".norm." not in key), None)
+    return {
+        "cause": (causes[0] if causes else "healthy") if diagnosis else None,
+        "causes": ", ".join(causes) if diagnosis else None,
+        "alarms": len(causes) if diagnosis else None,
+        "alerts": len(report["alerts"]) if "alerts" in report else None,
+        "zero_fraction": _number(zeros.get(first)),
+    }
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else math.nan

@@ -1,0 +1,191 @@
+"""What repeated seeds and test days can tell: intervals, and the field's forecast comparisons.
+
+Seeds answer whether another training run would rank two groups the same way; test days answer
+whether another stretch of days would. Both are asked, by different tools.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtr, stdtrit
+
+LEVEL = 0.95
+FEWEST_DAYS = 30
+"""Days from which on blocks of them can be resampled."""
+
+
+class Estimate(NamedTuple):
+    """A mean over seeds: NaN for what too few values leave open."""
+
+    mean: float
+    sd: float
+    low: float
+    high: float
+    n: int
+    p_value: float
+    """Two-sided, of the mean being 0."""
+
+
+def estimate(values: ArrayLike, level: float = LEVEL) -> Estimate:
+    """Return mean, sample standard deviation and the t interval of the mean.
+
+    Args:
+        values: (n,) one value per seed; values that are not finite are left out.
+        level: coverage of the interval.
+
+    Returns:
+        The estimate; with one value only its mean.
+        Source: Student, Biometrika 6 (1908).
+
+    >>> [round(number, 3) for number in estimate([1.0, 2.0, 3.0])[:4]]
+    [2.0, 1.0, -0.484, 4.484]
+    """
+    x = np.asarray(values, dtype=float)
+    x = x[np.isfinite(x)]
+    nan, n = math.nan, len(x)
+    if n == 0:
+        return Estimate(nan, nan, nan, nan, 0, nan)
+    mean = float(x.mean())
+    if n == 1:
+        return Estimate(mean, nan, nan, nan, 1, nan)
+    sd = float(x.std(ddof=1))
+    error = sd / math.sqrt(n)
+    half = float(stdtrit(n - 1, 0.5 + level / 2)) * error
+    return Estimate(mean, sd, mean - half, mean + half, n, _two_sided(mean, error, n - 1)[1])
+
+
+class DieboldMariano(NamedTuple):
+    """The test of equal accuracy of two forecasts: positive where the first one lost more."""
+
+    statistic: float
+    p_value: float
+    n: int
+
+
+def diebold_mariano(losses_a: ArrayLike, losses_b: ArrayLike, horizon: int = 1) -> DieboldMariano:
+    """Test whether two forecasts of the same days lose the same on average.
+
+    With d the difference of the losses, its mean over the root of its long-run variance
+    (autocovariances up to horizon - 1) is scaled by sqrt((n + 1 - 2h + h(h - 1) / n) / n) and
+    compared with Student's t with n - 1 degrees of freedom. At horizon 1 the days' differences
+    count as uncorrelated.
+
+    Args:
+        losses_a: (n,) the first forecast's loss a day, any unit.
+        losses_b: (n,) the second one's, the same days and unit.
+        horizon: steps ahead the forecasts are made.
+
+    Returns:
+        The statistic and its two-sided p-value: 0 and 1 for identical losses, NaN where the
+        estimated variance is not positive.
+
+    Raises:
+        ValueError: the losses do not match, or are too few for the horizon.
+        Source: Diebold and Mariano, J. Business & Economic Statistics 13 (1995); correction:
+        Harvey, Leybourne and Newbold, Int. J. Forecasting 13 (1997), equations 8 and 9.
+
+    >>> test = diebold_mariano([1, 4, 3, 6], [0, 2, 0, 2])
+    >>> round(test.statistic, 4), round(test.p_value, 4)
+    (3.873, 0.0305)
+    """
+    a, b = np.asarray(losses_a, dtype=float), np.asarray(losses_b, dtype=float)
+    if a.shape != b.shape or a.ndim != 1:
+        raise ValueError(f"losses must be two series of one length, got {a.shape} and {b.shape}")
+    n, h = len(a), horizon
+    if not 1 <= h < n:
+        raise ValueError(f"horizon must be in [1, {n}) for {n} days, got {horizon}")
+    difference = a - b
+    mean = float(difference.mean())
+    centred = difference - mean
+    covariances = [float(centred[k:] @ centred[: n - k]) / n for k in range(h)]
+    variance = (covariances[0] + 2 * sum(covariances[1:])) / n
+    if variance < 0:
+        return DieboldMariano(math.nan, math.nan, n)
+    correction = math.sqrt((n + 1 - 2 * h + h * (h - 1) / n) / n)
+    return DieboldMariano(*_two_sided(mean * correction, math.sqrt(variance), n - 1), n)
+
+
+def _two_sided(mean: float, error: float, freedom: int) -> tuple[float, float]:
+    """Return t = mean / error and its two-sided p-value."""
+    if error == 0:
+        return (0.0, 1.0) if mean == 0 else (math.copysign(math.inf, mean), 0.0)
+    return mean / error, float(2 * stdtr(freedom, -abs(mean / error)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return the p-values adjusted for their number; NaN stays NaN and does not count.
+
+    Source: Holm, Scandinavian Journal of Statistics 6 (1979).
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    known = sorted((p, i) for i, p in enumerate(p_values) if not math.isnan(p))
+    adjusted = [math.nan] * len(p_values)
+    largest = 0.0
+    for place, (p, i) in enumerate(known):
+        largest = max(largest, min(1.0, p * (len(known) - place)))
+        adjusted[i] = largest
+    return adjusted
+
+
+def confidence_set(losses_nk: ArrayLike, repetitions: int = 1000, seed: int = 0) -> NDArray:
+    """Return each forecast's p-value in the model confidence set: in the 95% set where > 0.05.
+
+    A stationary block bootstrap keeps runs of days together; the blocks are as long as the most
+    persistent of the loss differences needs. Forecasts with the same losses share a p-value.
+
+    Args:
+        losses_nk: (n, k) loss of each of k forecasts on n days.
+        repetitions: bootstrap samples.
+        seed: of the bootstrap.
+
+    Returns:
+        (k,) p-values; the best forecast's is 1.
+
+    Raises:
+        ValueError: there are too few days.
+        Source: Hansen, Lunde and Nason, Econometrica 79 (2011); block length: Patton, Politis and
+        White, Econometric Reviews 28 (2009).
+    """
+    losses = np.asarray(losses_nk, dtype=float)
+    if len(losses) < FEWEST_DAYS:
+        raise ValueError(f"losses must cover at least {FEWEST_DAYS} days, got {len(losses)}")
+    # Columns that differ by a constant have no variance to be compared with: the best of them
+    # competes, its equals share its place, and the others are worse every day.
+    level = losses.mean(axis=0)
+    unlevelled = np.round((losses - level) / max(np.abs(losses).max(), 1e-300), 12)
+    shapes, which = np.unique(unlevelled, axis=1, return_inverse=True)
+    of_shape = [np.flatnonzero(which.ravel() == shape) for shape in range(shapes.shape[1])]
+    best = [columns[level[columns].argmin()] for columns in of_shape]
+    p_values = np.zeros(losses.shape[1])
+    for columns, leader, p in zip(
+        of_shape, best, _compete(losses[:, best], repetitions, seed), strict=True
+    ):
+        p_values[columns[np.isclose(level[columns], level[leader], rtol=1e-12)]] = p
+    return p_values
+
+
+def _compete(losses_nk: NDArray, repetitions: int, seed: int) -> NDArray:
+    """Return the p-values (k,) of forecasts no two of which differ by a constant."""
+    if losses_nk.shape[1] == 1:
+        return np.ones(1)
+    from arch.bootstrap import MCS
+
+    block = _block_length(losses_nk - losses_nk.mean(axis=1, keepdims=True))
+    mcs = MCS(losses_nk, size=1 - LEVEL, reps=repetitions, block_size=block, seed=seed)
+    mcs.compute()
+    return mcs.pvalues["Pvalue"].sort_index().to_numpy()
+
+
+def _block_length(differences_nk: NDArray) -> int:
+    from arch.bootstrap import optimal_block_length
+
+    varying = differences_nk[:, differences_nk.std(axis=0) > 0]
+    lengths = optimal_block_length(varying)["stationary"].to_numpy()
+    lengths = lengths[np.isfinite(lengths)]
+    longest = math.ceil(lengths.max()) if len(lengths) else 1
+    return min(max(longest, 1), len(differences_nk))

@@ -1,0 +1,185 @@
+"""The tables of a report as plain text cells, for every way of showing them."""
+
+import math
+from collections.abc import Sized
+from typing import TYPE_CHECKING
+
+from src.reporting.comparison import Comparison
+from src.reporting.days import METRICS
+from src.reporting.effects import Option
+from src.reporting.factors import NOTHING, count_of
+from src.reporting.groups import Group
+from src.reporting.statistics import DieboldMariano, Estimate
+from src.reporting.texttable import TextTable
+from src.reporting.verdict import ALPHA, interval, number, p_text, standing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAMED_COLUMNS = 3
+
+
+def comparison_tables(comparison: Comparison) -> list[TextTable]:
+    """Return what a comparison has to show: ranking, differences, effects, gradients."""
+    tables = [ranking(comparison)]
+    if len(comparison.ranked) > 1:
+        tables.append(differences(comparison))
+    if comparison.daily:
+        tables.append(days(comparison))
+    if any(effect.options for effect in comparison.effects):
+        tables.append(effects(comparison))
+    if any(group.causes for group in comparison.groups):
+        tables.append(gradients(comparison))
+    return tables
+
+
+def ranking(comparison: Comparison) -> TextTable:
+    """Return the groups, best first, with their scores over seeds."""
+    criterion, metric = comparison.criterion, comparison.metric
+    both = criterion != metric
+    rows = []
+    for group in comparison.groups:
+        seeds = f"{group.metric.n}" + f" of {group.runs}" * (group.metric.n != group.runs)
+        means = [_mean(group.criterion)] * both + [_mean(group.metric)]
+        last = (interval(group.metric), number(group.ratio))
+        rows.append((str(group.rank or NOTHING), *_options(group), seeds, *means, *last))
+    caption = f"Ranked by {criterion}. Mean ± standard deviation and t interval over seeds."
+    if math.isfinite(comparison.baseline):
+        caption += f' "{METRICS[metric].baseline}" has {metric} {number(comparison.baseline)}.'
+    options = _option_headers(comparison)
+    headers = ("#", *options, "seeds", *[criterion] * both, metric, "95% interval", "ratio")
+    title = f"Ranking on {comparison.test_set}"
+    return TextTable(title, headers, tuple(rows), 1 + len(options), caption)
+
+
+def _mean(estimate: Estimate) -> str:
+    spread = f" ± {number(estimate.sd)}" if estimate.n > 1 else ""
+    return number(estimate.mean) + spread
+
+
+def _has_columns(levels: Sized) -> bool:
+    """Say whether there are few enough factors for a column each."""
+    return 0 < len(levels) <= NAMED_COLUMNS
+
+
+def _option_headers(comparison: Comparison) -> tuple[str, ...]:
+    factors = comparison.factors
+    return tuple(f.name for f in factors) if _has_columns(factors) else ("group",)
+
+
+def _options(group: Group) -> tuple[str, ...]:
+    return tuple(group.levels.values()) if _has_columns(group.levels) else (group.label,)
+
+
+def _name(group: Group) -> tuple[str, ...]:
+    """Return the options again, or where they are many the place in the ranking."""
+    return _options(group) if _has_columns(group.levels) else (group.name,)
+
+
+def differences(comparison: Comparison) -> TextTable:
+    """Return each group's difference to the best over seeds."""
+    metric, options = comparison.metric, _option_headers(comparison)
+    rows = [
+        (str(group.rank), *_name(group), *_difference_cells(group, metric))
+        for group in comparison.ranked
+    ]
+    headers = ("#", *options, f"{metric}\nto best", "95% interval", "real?")
+    caption = "Differences to the best group, paired by seed; p adjusted for their number (Holm)."
+    title = "Is the difference real? Over seeds"
+    return TextTable(title, headers, tuple(rows), 1 + len(options), caption)
+
+
+def days(comparison: Comparison) -> TextTable:
+    """Return how each group's forecasts stand over the test days."""
+    baseline, options = METRICS[comparison.metric].baseline, _option_headers(comparison)
+    rows = [
+        (
+            *(str(group.rank), *_name(group)),
+            *(_days_cell(group.days_to_best), _days_cell(group.days_to_baseline)),
+            NOTHING if group.set_p is None else "yes" if group.set_p > ALPHA else "no",
+        )
+        for group in comparison.ranked
+    ]
+    headers = ("#", *options, "p to best", f"p to\n{baseline}", "in 95% set")
+    caption = (
+        "Diebold-Mariano p-values, each for itself; the model confidence set accounts for their "
+        "number."
+    )
+    title = f"Is the difference real? Over {_test_days(comparison)}"
+    return TextTable(title, headers, tuple(rows), 1 + len(options), caption)
+
+
+def _test_days(comparison: Comparison) -> str:
+    return count_of(len(comparison.daily.date), "test day") if comparison.daily else "test days"
+
+
+def _difference_cells(compared: Group | Option, metric: str) -> tuple[str, ...]:
+    difference = compared.metric_difference
+    if difference is None:
+        return ("best", NOTHING, NOTHING)
+    how = standing(compared, metric)
+    real = {"unknown": NOTHING, "same": "no"}.get(how, how)
+    real += "" if how == "unknown" else f", p {p_text(compared.holm_p)}"
+    return (number(difference.mean, "+"), interval(difference, "+"), real)
+
+
+def _days_cell(test: DieboldMariano | None) -> str:
+    if test is None:
+        return NOTHING
+    how = "" if not test.p_value < ALPHA else " worse" if test.statistic > 0 else " better"
+    return p_text(test.p_value) + how
+
+
+def effects(comparison: Comparison) -> TextTable:
+    """Return each factor's options, averaged over the combinations of the others."""
+    metric, criterion = comparison.metric, comparison.criterion
+    rows = []
+    for effect in comparison.effects:
+        for place, option in enumerate(effect.options):
+            first = effect.factor if place == 0 else ""
+            means = [option.criterion.mean] * (criterion != metric) + [option.metric.mean]
+            shown = (*map(number, means), *_difference_cells(option, metric))
+            rows.append((first, option.title, *shown))
+    headers = ("factor", "option", *[criterion] * (criterion != metric), metric)
+    headers = (*headers, "to best", "95% interval", "real?")
+    caption = _effects_caption(comparison)
+    return TextTable("Each factor by itself", headers, tuple(rows), 2, caption)
+
+
+def _effects_caption(comparison: Comparison) -> str:
+    caption = "Averaged over the combinations of the other factors that every option was run with."
+    lone = [effect.factor for effect in comparison.effects if not effect.options]
+    return caption + (f" No such combination: {', '.join(lone)}." if lone else "")
+
+
+def gradients(comparison: Comparison) -> TextTable:
+    """Return what the seeds' diagnoses found in each group."""
+    rows = [
+        (str(group.rank), *_name(group), _counts(group), _percent(group.zero_fraction))
+        for group in comparison.ranked
+        if group.causes
+    ]
+    options = _option_headers(comparison)
+    headers = ("#", *options, "findings (seeds)", "zeros in first weight")
+    caption = "Seeds whose diagnosis names the cause; exactly zero gradient entries at the end."
+    return TextTable("Gradients", headers, tuple(rows), 2 + len(options), caption)
+
+
+def _counts(group: Group) -> str:
+    return ", ".join(f"{cause} ({count})" for cause, count in group.causes.items()) or NOTHING
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if math.isfinite(share) else NOTHING
+
+
+def unfinished(runs: "pd.DataFrame") -> TextTable | None:
+    """Return the runs that did not finish, with their reasons; None if all did."""
+    rest = runs[runs["status"] != "finished"]
+    if rest.empty:
+        return None
+    rows = tuple(
+        (str(row["run"]), str(row["status"]), str(row["reason"] or NOTHING))
+        for row in rest.to_dict("records")
+    )
+    return TextTable("Runs that did not finish", ("run", "status", "reason"), rows, 3)

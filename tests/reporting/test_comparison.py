@@ -1,0 +1,269 @@
+import math
+
+import numpy as np
+import pytest
+
+from src.reporting import load_runs
+from src.reporting.comparison import compare
+from src.reporting.statistics import diebold_mariano
+from src.reporting.verdict import verdict
+from tests.reporting.fabricate import LAST, PRICE, fabricate
+
+
+def compared(folder, metric="test/rmse"):
+    (comparison,) = compare(load_runs(folder), metric)
+    return comparison
+
+
+def test_groups_are_ranked_by_validation_and_compared_on_the_test_part(tmp_path):
+    for seed in range(3):
+        fabricate(tmp_path, pooling="mean", seed=seed, val=0.4 + seed / 100, rmse=2.0 + seed)
+        fabricate(tmp_path, pooling="last", seed=seed, val=0.5, rmse=1.0)
+    best, other = compared(tmp_path).groups
+    assert (best.label, best.rank, other.label, other.rank) == (
+        "pooling=mean",
+        1,
+        "pooling=last",
+        2,
+    )
+    assert best.criterion.mean == pytest.approx(0.41)
+    # 2, 3, 4: mean 3, sd 1, 4.30265 / sqrt(3) = 2.48414
+    assert best.metric[:4] == pytest.approx((3.0, 1.0, 0.51586, 5.48414), abs=1e-5)
+    assert best.ratio == pytest.approx(0.75)
+    # -1, -2, -3, seed by seed
+    assert other.metric_difference[:4] == pytest.approx((-2.0, 1.0, -4.48414, 0.48414), abs=1e-5)
+    assert best.metric_difference is None
+
+
+def test_differences_are_paired_by_seed(tmp_path):
+    for seed, rmse in enumerate((1.0, 5.0, 9.0)):
+        fabricate(tmp_path, pooling="mean", seed=seed, val=0.1, rmse=rmse)
+        fabricate(tmp_path, pooling="last", seed=seed, rmse=rmse + 1 + seed / 100)
+    fabricate(tmp_path, pooling="last", seed=7, rmse=100.0)
+    difference = compared(tmp_path).groups[1].metric_difference
+    assert difference.mean == pytest.approx(1.01)
+    assert difference.n == 3
+    assert difference.low > 0
+
+
+def test_a_real_lead_is_told_from_seed_noise(tmp_path):
+    for seed in range(3):
+        fabricate(tmp_path, pooling="mean", seed=seed, val=0.1, rmse=1.0 + seed)
+        fabricate(tmp_path, pooling="last", seed=seed, val=0.2, rmse=2.0 + seed * 1.01)
+        fabricate(tmp_path, pooling="max", seed=seed, val=0.3, rmse=1.0 + 2 * seed)
+    first, second, third, *_ = verdict(compared(tmp_path))
+    assert first.startswith("pooling=mean is best: val/loss 0.1000 over 3 seeds, test/rmse 2.000")
+    assert "test/rmse +1.010, is distinguishable from seed noise (95% interval" in second
+    assert "1 distinguishably worse (pooling=last)" in third
+    assert "1 not distinguishable from it (pooling=max)" in third
+
+
+def test_a_lead_on_validation_that_the_test_part_contradicts_is_named(tmp_path):
+    for seed in range(3):
+        fabricate(tmp_path, pooling="mean", seed=seed, val=0.1, rmse=2.0 + seed)
+        fabricate(tmp_path, pooling="last", seed=seed, val=0.2, rmse=1.0 + seed * 1.01)
+    assert "in its favour: validation and test disagree" in verdict(compared(tmp_path))[1]
+
+
+def test_many_comparisons_ask_more_of_each(tmp_path):
+    rng = np.random.default_rng(0)
+    for pooling in ("a", "b", "c", "d", "e", "f", "g", "h"):
+        for seed in range(4):
+            apart = 0.02 * (3 + seed) if pooling == "b" else rng.normal(0, 1)
+            val, rmse = (0.1, 2.0) if pooling == "a" else (0.2, 2.0 + apart)
+            fabricate(tmp_path, pooling=pooling, seed=seed, val=val, rmse=rmse)
+    group = next(g for g in compared(tmp_path).groups if g.label == "pooling=b")
+    assert group.metric_difference.p_value < 0.05
+    assert group.holm_p == pytest.approx(min(1, 7 * group.metric_difference.p_value))
+
+
+def test_one_seed_says_so_and_gives_no_interval(tmp_path):
+    fabricate(tmp_path, pooling="mean", val=0.1)
+    fabricate(tmp_path, pooling="last", val=0.2, rmse=3.0)
+    comparison = compared(tmp_path)
+    assert math.isnan(comparison.groups[1].metric_difference.low)
+    assert "comes from one seed and cannot be told from seed noise (n=1)" in verdict(comparison)[1]
+
+
+def test_groups_without_a_seed_in_common_are_not_compared(tmp_path):
+    fabricate(tmp_path, pooling="mean", val=0.1, seed=0)
+    fabricate(tmp_path, pooling="last", val=0.2, seed=1)
+    assert "no seed in common" in verdict(compared(tmp_path))[1]
+
+
+def test_one_run_is_described_without_comparison(tmp_path):
+    fabricate(tmp_path)
+    comparison = compared(tmp_path)
+    assert comparison.factors == ()
+    assert verdict(comparison)[0].startswith("model=lstm pooling=mean norm=none: val/loss 0.5000")
+
+
+def test_failed_runs_and_runs_without_a_number_are_left_out_and_counted(tmp_path):
+    fabricate(tmp_path, pooling="mean", val=0.1, seed=0)
+    fabricate(tmp_path, pooling="mean", seed=1, rmse=None)
+    fabricate(tmp_path, pooling="last", seed=0, status="failed", reason="ValueError: no")
+    comparison = compared(tmp_path)
+    mean, last = comparison.groups
+    assert (mean.metric.n, mean.runs) == (1, 2)
+    assert (last.rank, last.metric.n, last.runs) == (None, 0, 1)
+    assert any("1 run finished without a number" in note for note in comparison.notes)
+    assert verdict(comparison)[-1].endswith("pooling=mean (1 of 2).")
+
+
+def test_nothing_is_compared_where_all_failed(tmp_path):
+    fabricate(tmp_path, status="failed")
+    fabricate(tmp_path, status="interrupted", pooling="last")
+    assert verdict(compared(tmp_path)) == [
+        "No run finished with a number: there is nothing to compare."
+    ]
+
+
+def test_a_repeated_seed_is_no_further_seed(tmp_path):
+    fabricate(tmp_path, seed=0, rmse=9.0)
+    fabricate(tmp_path, seed=0, rmse=2.0)
+    comparison = compared(tmp_path)
+    assert comparison.groups[0].metric[:1] == (2.0,)
+    assert comparison.groups[0].metric.n == 1
+    assert "1 run repeated by later ones" in comparison.notes[0]
+
+
+def test_errors_of_different_test_sets_are_kept_apart(tmp_path):
+    fabricate(tmp_path, seed=0)
+    fabricate(tmp_path, seed=1)
+    other_days = {"data": "sp500", "test": {"first": "a", "last": "b", "windows": 7}}
+    fabricate(tmp_path, seed=0, data=other_days)
+    scores = dict.fromkeys(("rmse", "mae", "mape", "directional_accuracy"), 5.0)
+    other_prices = {"model": scores, "baseline": scores, "ratio": scores}
+    fabricate(tmp_path, seed=2, test=other_prices)
+    failed = fabricate(tmp_path, seed=3, status="failed")
+    found = compare(load_runs(tmp_path))
+    assert [sum(g.runs for g in c.groups) for c in found] == [3, 1, 1]
+    assert failed.exists()
+    assert {c.test_set for c in found} == {
+        "sp500, 2018-01-01 to 2018-02-09, 40 windows",
+        "sp500, 2018-01-01 to 2018-02-09, 40 windows, tomorrow = today has 5",
+        "sp500, a to b, 7 windows",
+    }
+
+
+def test_validation_losses_in_different_units_do_not_rank(tmp_path):
+    for target, val, rmse in (("price", 0.1, 3.0), ("log_return", 0.9, 2.0)):
+        fabricate(tmp_path, config={"data": {"target": target}}, val=val, rmse=rmse)
+    comparison = compared(tmp_path)
+    assert comparison.criterion == "test/rmse"
+    assert comparison.groups[0].label == "target=log_return"
+    assert "different units" in comparison.notes[0]
+
+
+def test_higher_is_better_for_directional_accuracy(tmp_path):
+    for seed in range(3):
+        for pooling, share in (("mean", 0.5), ("last", 0.6)):
+            folder = fabricate(tmp_path, pooling=pooling, seed=seed, val=share)
+            text = (folder / "report.json").read_text()
+            shown = f'"directional_accuracy": {share + seed / 100 * (share == 0.6)}'
+            (folder / "report.json").write_text(text.replace('"directional_accuracy": 0.5', shown))
+    comparison = compared(tmp_path, "test/directional_accuracy")
+    assert "in its favour" in verdict(comparison)[1]
+
+
+def test_an_unknown_metric_is_refused_with_the_known_ones(tmp_path):
+    fabricate(tmp_path)
+    with pytest.raises(ValueError, match=r"metric must be one of test/rmse, .* got 'rmse'"):
+        compare(load_runs(tmp_path), "rmse")
+
+
+def test_each_factor_is_averaged_over_what_its_options_share(tmp_path):
+    # rmse by (pooling, norm); ("max", "layer") was not run, so max counts nowhere
+    table = {("mean", "none"): 2.0, ("mean", "layer"): 3.0, ("last", "none"): 5.0}
+    table |= {("last", "layer"): 8.0}
+    for (pooling, norm), rmse in table.items():
+        for seed in range(2):
+            value = rmse + seed * (0.5 if pooling == "last" else 0.1)
+            fabricate(tmp_path, pooling=pooling, norm=norm, seed=seed, val=value, rmse=value)
+    pooling, norm = compared(tmp_path).effects
+    assert [option.title for option in pooling.options] == ["mean", "last"]
+    assert pooling.combinations == 2
+    # seed 0: 2.5 and 6.5; seed 1: 2.6 and 7.0
+    assert pooling.options[0].metric.mean == pytest.approx(2.55)
+    assert pooling.options[1].metric_difference.mean == pytest.approx((4.0 + 4.4) / 2)
+    assert pooling.options[1].metric_difference.n == 2
+    # none: 3.5, 3.8; layer: 5.5, 5.8
+    assert [option.title for option in norm.options] == ["none", "layer"]
+    assert norm.options[1].metric_difference[:2] == pytest.approx((2.0, 0.0), abs=1e-12)
+
+
+def test_a_factor_whose_options_share_nothing_has_no_effect(tmp_path):
+    fabricate(tmp_path, pooling="mean", norm="none")
+    fabricate(tmp_path, pooling="last", norm="layer")
+    fabricate(tmp_path, pooling="max", norm="layer")
+    assert [effect.options for effect in compared(tmp_path).effects] == [(), ()]
+
+
+def test_days_are_compared_on_the_losses_averaged_over_seeds(tmp_path):
+    rng = np.random.default_rng(0)
+    errors = rng.normal(size=(2, 2, len(PRICE)))
+    for pooling, val in (("mean", 0.1), ("last", 0.2)):
+        for seed in range(2):
+            error = errors[int(pooling == "last"), seed]
+            fabricate(tmp_path, pooling=pooling, val=val, seed=seed, error=error)
+    best, other = compared(tmp_path).groups
+    losses = (errors**2).mean(axis=1)
+    baseline = (LAST - PRICE) ** 2
+    assert other.days_to_best[:2] == pytest.approx(diebold_mariano(losses[1], losses[0])[:2])
+    assert best.days_to_baseline[:2] == pytest.approx(diebold_mariano(losses[0], baseline)[:2])
+    assert best.days_to_best is None
+
+
+def test_the_confidence_set_drops_what_is_worse_every_day(tmp_path):
+    rng = np.random.default_rng(0)
+    fabricate(tmp_path, pooling="mean", val=0.1, error=rng.normal(0, 0.01, len(PRICE)))
+    fabricate(tmp_path, pooling="last", val=0.2, error=3 + rng.normal(0, 0.01, len(PRICE)))
+    comparison = compared(tmp_path)
+    mean, last = comparison.groups
+    assert mean.set_p == 1.0
+    assert last.set_p < 0.05
+    assert comparison.baseline_set_p < 0.05
+    assert verdict(comparison)[-2].endswith('and drops "tomorrow = today": pooling=mean.')
+
+
+def test_few_days_or_no_forecasts_are_said_and_not_guessed(tmp_path):
+    few = fabricate(tmp_path / "few", days=10)
+    assert "10 test days are too few" in compared(tmp_path / "few").notes[0]
+    (few / "forecasts.csv").unlink()
+    comparison = compared(tmp_path / "few")
+    assert comparison.daily is None
+    assert "no forecasts.csv" in comparison.notes[0]
+
+
+def test_causes_are_counted_once_a_seed(tmp_path):
+    def found(*causes):
+        return {"findings": [{"cause": cause, "benign": False} for cause in causes]}
+
+    fabricate(tmp_path, seed=0, diagnosis=found("dead_input", "dead_input", "vanishing"))
+    fabricate(tmp_path, seed=1, diagnosis=found("dead_input"))
+    fabricate(tmp_path, seed=2, diagnosis=found())
+    causes = compared(tmp_path).groups[0].causes
+    assert causes == {"dead_input": 2, "vanishing": 1, "healthy": 1}
+
+
+def test_the_verdict_on_a_factor_names_the_options_to_leave(tmp_path):
+    for norm, add in (("none", 0.0), ("layer", 0.5)):
+        for pooling, rmse in (("mean", 1.0), ("last", 1.0), ("max", 3.0)):
+            for seed in range(3):
+                noise = seed * (1 + (pooling == "last") * (-1) ** seed) / 100
+                val, rmse_here = rmse + (pooling == "last") / 10, rmse + add + noise
+                fabricate(tmp_path, pooling=pooling, norm=norm, seed=seed, val=val, rmse=rmse_here)
+    (told,) = (s for s in verdict(compared(tmp_path)) if s.startswith("pooling:"))
+    assert told.startswith("pooling: mean is best on average over 2 combinations of the rest")
+    assert told.endswith("; distinguishably worse: max.")
+
+
+def test_a_filtered_and_joined_table_can_be_compared(tmp_path):
+    import pandas as pd
+
+    for seed in range(2):
+        fabricate(tmp_path / "a", pooling="mean", seed=seed)
+        fabricate(tmp_path / "b", pooling="last", seed=seed)
+    joined = pd.concat([load_runs(tmp_path / "a"), load_runs(tmp_path / "b")])
+    (comparison,) = compare(joined[joined["seed"] == 1])
+    assert {group.label for group in comparison.groups} == {"pooling=mean", "pooling=last"}

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from src.reporting.days import METRICS, daily_losses, read_forecasts
+from tests.reporting.fabricate import DAYS, fabricate, write_forecasts
+
+PREDICTED, LAST, ACTUAL = np.array([[103.0, 99.0, 100.0], [100.0, 100.0, 100.0], [105.0, 102, 100]])
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [
+        ("test/rmse", [4.0, 9.0, 0.0]),
+        ("test/mae", [2.0, 3.0, 0.0]),
+        ("test/mape", [100 * 2 / 105, 100 * 3 / 102, 0.0]),
+        ("test/directional_accuracy", [0.0, 1.0, np.nan]),
+    ],
+)
+def test_daily_losses_by_hand(metric, expected):
+    np.testing.assert_allclose(METRICS[metric].daily(PREDICTED, LAST, ACTUAL), expected)
+
+
+def test_daily_losses_average_to_the_metric(tmp_path):
+    rows = []
+    for seed, error in enumerate((1.0, 3.0)):
+        rows.append({"group": "a", "path": fabricate(tmp_path, seed=seed, error=error)})
+    losses = daily_losses(rows, METRICS["test/rmse"])
+    assert losses.groups["a"] == pytest.approx(np.full(DAYS, (1 + 9) / 2))
+
+
+def test_runs_of_other_days_or_without_forecasts_are_left_out(tmp_path):
+    first, short, broken, none = (fabricate(tmp_path, seed=seed) for seed in range(4))
+    write_forecasts(short, 1.0, days=10)
+    (broken / "forecasts.csv").write_text("date,price\n2018-01-01,1\n")
+    (none / "forecasts.csv").unlink()
+    rows = [{"group": "a", "path": folder} for folder in (first, short, broken, none)]
+    losses = daily_losses(rows, METRICS["test/rmse"])
+    assert losses.left_out == (str(short), str(broken), str(none))
+    assert len(losses.date) == DAYS
+
+
+def test_forecasts_that_are_not_finite_are_no_forecasts(tmp_path):
+    folder = fabricate(tmp_path, error=np.where(np.arange(DAYS) == 3, np.nan, 1.0))
+    assert read_forecasts(folder) is None
+
+
+def test_days_without_a_move_have_no_direction(tmp_path):
+    folder = fabricate(tmp_path)
+    text = "date,last_price,price,predicted_price\n2018-01-01,1,1,2\n2018-01-02,1,2,3\n"
+    (folder / "forecasts.csv").write_text(text)
+    metric = METRICS["test/directional_accuracy"]
+    losses = daily_losses([{"group": "a", "path": folder}], metric)
+    assert losses.groups["a"].tolist() == [0.0]
+    assert losses.baseline.tolist() == [0.0]

@@ -1,0 +1,130 @@
+import csv
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+from rich.console import Console
+
+from src.reporting import load_runs, report_view, write_report
+from tests.reporting.fabricate import fabricate
+
+EVIL = "<script>alert('x')</script> | [bold]*x*[/]"
+
+
+@pytest.fixture
+def runs(tmp_path):
+    folder = tmp_path / "runs"
+    vals = {"mean none": 0.1, "mean layer": 0.11, "last none": 0.2, "last layer": 0.21}
+    for group, val in vals.items():
+        pooling, norm = group.split()
+        for seed in range(2):
+            rmse = 1.05 + seed / 10 + (pooling == "last") / 10
+            fabricate(folder, pooling=pooling, norm=norm, val=val, seed=seed, rmse=rmse)
+    fabricate(folder, pooling="max", norm="none", status="failed", reason=EVIL)
+    return folder
+
+
+def shown(report, width=100):
+    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(report_view(report))
+    return console.export_text()
+
+
+def test_every_file_is_written_and_says_the_same(runs, tmp_path):
+    report = write_report(runs, tmp_path / "out")
+    names = ["comparison.md", "comparison.csv", "runs.csv", "comparison.json", "comparison.html"]
+    assert [file.name for file in report.files] == names
+    assert sorted(names) == sorted(file.name for file in (tmp_path / "out").iterdir())
+    verdict = "pooling=mean norm=none is best: val/loss 0.1000 over 2 seeds, test/rmse 1.100"
+    for name in ("comparison.md", "comparison.json", "comparison.html"):
+        assert verdict in (tmp_path / "out" / name).read_text()
+    assert verdict in " ".join(shown(report).split())
+
+
+def test_csv_holds_a_row_per_group_and_a_row_per_run(runs, tmp_path):
+    write_report(runs, tmp_path, formats=["csv"])
+    groups = list(csv.DictReader((tmp_path / "comparison.csv").open()))
+    assert len(groups) == 5
+    assert (groups[0]["pooling"], groups[0]["norm"], groups[0]["rank"]) == ("mean", "none", "1")
+    assert float(groups[0]["metric_mean"]) == pytest.approx(1.1)
+    assert float(groups[2]["metric_difference_mean"]) == pytest.approx(0.1)
+    assert len(list(csv.DictReader((tmp_path / "runs.csv").open()))) == 9
+
+
+def test_json_holds_no_number_that_json_lacks(runs, tmp_path):
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    write_report(runs, tmp_path, formats=["json"])
+    text = (tmp_path / "comparison.json").read_text()
+    plain = json.loads(text, parse_constant=refuse)
+    assert plain["comparisons"][0]["groups"][0]["metric"]["n"] == 2
+    assert plain["comparisons"][0]["groups"][4]["rank"] is None
+    assert len(plain["runs"]) == 9
+
+
+def test_the_page_needs_nothing_but_itself_and_runs_nothing(runs, tmp_path):
+    write_report(runs, tmp_path, formats=["html"])
+    text = (tmp_path / "comparison.html").read_text()
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+    assert not re.search(
+        r"""(?:src|href)=["'](?!#)|url\((?!#)|@import""", text.replace("xlink:", "")
+    )
+    figures = re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL)
+    assert len(figures) == 3
+    for figure in figures:
+        ElementTree.fromstring(figure)
+
+
+def test_markdown_keeps_foreign_text_in_its_cell(runs, tmp_path):
+    write_report(runs, tmp_path, formats=["md"])
+    line = next(li for li in (tmp_path / "comparison.md").read_text().splitlines() if "alert" in li)
+    assert "<script" not in line
+    assert len(re.findall(r"(?<!\\)\|", line)) == 4
+
+
+def test_the_terminal_shows_foreign_text_as_it_is_and_cuts_no_number(runs, tmp_path):
+    text = shown(write_report(runs, tmp_path, formats=[]))
+    assert "[bold]*x*[/]" in text
+    narrow = shown(write_report(runs, tmp_path, formats=[]), width=72)
+    assert "…" not in narrow
+    table = [line.rstrip() for line in narrow.splitlines() if line.startswith("│")]
+    assert all(line.endswith("│") for line in table)
+
+
+def test_two_reports_of_the_same_runs_are_identical(runs, tmp_path):
+    first = write_report(runs, tmp_path / "a")
+    second = write_report(load_runs(runs), tmp_path / "b")
+    for one, other in zip(first.files, second.files, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_report_is_made_where_no_run_can_be_read(tmp_path):
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "report.json").write_text("{")
+    report = write_report(tmp_path, tmp_path / "out")
+    assert "nothing to compare" in shown(report)
+    assert "nothing to compare" in (tmp_path / "out" / "comparison.html").read_text()
+
+
+def test_different_test_sets_are_shown_apart(runs, tmp_path):
+    fabricate(runs, data={"data": "b3", "test": {"first": "a", "last": "b", "windows": 7}})
+    report = write_report(runs, tmp_path / "out")
+    assert "2 different sets of days" in shown(report)
+    assert "<h2>b3, a to b, 7 windows</h2>" in (tmp_path / "out" / "comparison.html").read_text()
+
+
+def test_long_names_give_way_to_places(tmp_path):
+    for seed in range(2):
+        for lr in (0.1, 0.2):
+            long = {"optimizer": {"lr": lr}, "model": {"a_rather_long_name_for_an_option": lr * 7}}
+            fabricate(tmp_path, seed=seed, val=lr, config=long, pooling=f"attention_{lr}")
+    text = shown(write_report(tmp_path, tmp_path / "out"))
+    assert "group 2" in text
+
+
+def test_an_unknown_format_is_refused(runs, tmp_path):
+    with pytest.raises(ValueError, match="format must be one of md, csv, json, html, got 'pdf'"):
+        write_report(runs, tmp_path, formats=["pdf"])

@@ -1,0 +1,131 @@
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from src.reporting.statistics import confidence_set, diebold_mariano, estimate, holm
+
+
+def test_interval_of_three_seeds_uses_students_t_with_two_degrees_of_freedom():
+    # mean 4, sd 2, t(0.975; 2) = 4.30265, half width 4.30265 * 2 / sqrt(3) = 4.96827
+    found = estimate([2.0, 4.0, 6.0])
+    assert found[:5] == pytest.approx((4.0, 2.0, -0.96827, 8.96827, 3), abs=1e-5)
+
+
+def test_p_value_below_five_percent_means_that_the_interval_excludes_zero():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        found = estimate(rng.normal(0.7, 1, size=rng.integers(2, 9)))
+        assert (found.p_value < 0.05) == (found.low > 0 or found.high < 0)
+
+
+def test_one_seed_has_a_mean_and_no_interval():
+    found = estimate([3.0])
+    assert found.mean == 3.0
+    assert found.n == 1
+    assert all(map(math.isnan, (found.sd, found.low, found.high, found.p_value)))
+
+
+def test_values_that_are_not_finite_do_not_count():
+    assert estimate([1.0, math.nan, 3.0, math.inf])[:2] == estimate([1.0, 3.0])[:2]
+    assert estimate([math.nan]).n == 0
+
+
+def test_equal_values_have_an_interval_without_width():
+    assert estimate([2.0, 2.0]) == (2.0, 0.0, 2.0, 2.0, 2, 0.0)
+    assert estimate([0.0, 0.0]).p_value == 1.0
+
+
+def test_holm_by_hand():
+    # in order: 0.005 * 4, 0.01 * 3, 0.03 * 2, 0.04 * 1, each at least the one before
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, math.nan, 0.9])[0] == 1.0
+    assert math.isnan(holm([0.5, math.nan])[1])
+    assert holm([]) == []
+
+
+def test_diebold_mariano_at_two_steps_by_hand():
+    # d = 1, 3, 2, 6: mean 3, centred -2, 0, -1, 3; gamma_0 = 14 / 4, gamma_1 = -3 / 4
+    # variance of the mean (3.5 - 1.5) / 4 = 0.5; correction sqrt((4 + 1 - 4 + 2 / 4) / 4)
+    found = diebold_mariano([1, 3, 2, 6], [0, 0, 0, 0], horizon=2)
+    expected = 3 / math.sqrt(0.5) * math.sqrt(1.5 / 4)
+    assert found.statistic == pytest.approx(expected)
+    assert found.p_value == pytest.approx(2 * stats.t.sf(expected, 3))
+
+
+def slow_diebold_mariano(losses_a, losses_b, horizon):
+    d = [a - b for a, b in zip(losses_a, losses_b, strict=True)]
+    n, mean = len(d), sum(d) / len(d)
+    total = 0.0
+    for t in range(n):
+        for s in range(n):
+            if abs(t - s) < horizon:
+                total += (d[t] - mean) * (d[s] - mean) / n
+    correction = (n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n
+    return mean / math.sqrt(total / n) * math.sqrt(correction)
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 5])
+def test_diebold_mariano_equals_its_slow_twin(horizon):
+    rng = np.random.default_rng(horizon)
+    noise = np.convolve(rng.normal(size=84), np.ones(5), mode="valid")
+    a, b = noise + 0.3, rng.normal(size=80)
+    found = diebold_mariano(a, b, horizon)
+    assert found.statistic == pytest.approx(slow_diebold_mariano(a, b, horizon))
+    assert diebold_mariano(b, a, horizon).statistic == pytest.approx(-found.statistic)
+
+
+def test_diebold_mariano_at_one_step_is_the_paired_t_test():
+    a, b = np.random.default_rng(1).normal(size=(2, 30))
+    assert diebold_mariano(a, b)[:2] == pytest.approx(tuple(stats.ttest_rel(a, b)))
+
+
+def test_identical_losses_are_equal_beyond_doubt():
+    assert diebold_mariano([1.0, 2.0], [1.0, 2.0]) == (0.0, 1.0, 2)
+
+
+def test_a_variance_that_is_not_positive_gives_no_verdict():
+    assert math.isnan(diebold_mariano([1, -1, 1, -1.1], [0, 0, 0, 0], horizon=2).p_value)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "horizon", "message"),
+    [
+        ([1, 2], [1], 1, r"two series of one length, got \(2,\) and \(1,\)"),
+        ([1, 2], [1, 2], 2, r"horizon must be in \[1, 2\) for 2 days, got 2"),
+        ([1, 2], [1, 2], 0, r"horizon must be in .* got 0"),
+    ],
+)
+def test_losses_that_cannot_be_compared_are_refused(a, b, horizon, message):
+    with pytest.raises(ValueError, match=message):
+        diebold_mariano(a, b, horizon)
+
+
+def losses_of_four_forecasts(days=200):
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=days) ** 2
+    good = shared + rng.normal(0, 0.3, size=days)
+    return np.column_stack([good, shared, shared + 1 + rng.normal(0, 0.3, size=days), good])
+
+
+def test_confidence_set_keeps_the_good_and_drops_the_bad():
+    p = confidence_set(losses_of_four_forecasts())
+    assert p.max() == 1.0
+    assert p[2] < 0.05 < p[1]
+    assert p[0] == p[3] > 0.05
+
+
+def test_confidence_set_gives_the_same_answer_every_time_and_in_every_order():
+    losses = losses_of_four_forecasts()
+    assert (confidence_set(losses) == confidence_set(losses)).all()
+    assert confidence_set(losses[:, ::-1])[::-1] == pytest.approx(confidence_set(losses))
+
+
+def test_equal_forecasts_are_all_in_the_confidence_set():
+    assert confidence_set(np.ones((40, 3))).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_confidence_set_refuses_a_handful_of_days():
+    with pytest.raises(ValueError, match="at least 30 days, got 5"):
+        confidence_set(np.ones((5, 2)))
