@@ -1,0 +1,185 @@
+"""What a diagnosis says: one `Finding` per cause, collected in a `Diagnosis`."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+MEANING: Mapping[str, str] = MappingProxyType(
+    {
+        "nonfinite": "values that are NaN or infinite",
+        "scaler_collapse": "the loss scale keeps falling, so steps are skipped",
+        "masked": "the mask hides the real steps and keeps the padding",
+        "underflow": "gradients too small for the number format become zero",
+        "degenerate_target": "all targets are equal, there is nothing to learn",
+        "loss_mismatch": "the output activation and the loss do not go together",
+        "unreachable_target": "the output activation cannot reach the targets",
+        "misscaled_target": "the targets are far larger than the network's outputs",
+        "dead_input": "input features that are zero in every batch",
+        "constant_input": "input features that never change",
+        "duplicate_input": "input features that are copies of one another",
+        "misscaled_input": "input features on scales far apart",
+        "learning_rate_too_high": "steps so large that the loss rises",
+        "accumulating": "gradients that are never cleared",
+        "zero_init": "weights that are all zero and let nothing through",
+        "symmetric_init": "units with identical weights that can never differ",
+        "large_init": "weights far larger than their fan-in allows",
+        "dead_unit": "units that nothing flows back into",
+        "saturated": "activations on their flat part",
+        "exploding": "gradients that grow on the way back",
+        "vanishing": "gradients that fade on the way back",
+        "overclipped": "clipping that leaves almost nothing of the gradient",
+        "learning_rate_too_low": "steps too small to change the weights",
+        "not_optimized": "a parameter with a gradient that is in no optimiser group",
+        "frozen": "a parameter that does not require a gradient",
+        "unused": "a parameter that no gradient reaches because the loss does not depend on it",
+        "sparse_rows": "rows that this data did not visit",
+        "structural": "a gradient that is zero by construction",
+    }
+)
+"""One clause per cause, in the order in which a root cause outranks its consequences."""
+
+BENIGN_CAUSES = frozenset({"structural", "sparse_rows"})
+"""Causes that are never an alarm."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One cause, where it sits, what shows it, and what to do about it.
+
+    Args:
+        cause: A key of `MEANING`.
+        module: Qualified name of the module at fault; empty for the whole model.
+        parameter: Qualified name of the parameter at fault, where one is.
+        fraction: Share of that parameter's gradient entries (else of the module's units) explained.
+        indices: Rows or columns concerned, by feature name where names are known.
+        evidence: The numbers behind the finding; `before` and `after` belong to the intervention.
+        benign: True when there is nothing to repair.
+        confirmed: Whether an intervention on the replayed batch bore it out; None if none was made.
+        remedy: One sentence that says what to do.
+    """
+
+    cause: str
+    module: str = ""
+    parameter: str | None = None
+    fraction: float = 0.0
+    indices: tuple[int | str, ...] = ()
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    benign: bool = False
+    confirmed: bool | None = None
+    remedy: str = ""
+
+    def __post_init__(self) -> None:
+        if self.cause not in MEANING:
+            raise ValueError(f"cause must be one of {sorted(MEANING)}, got {self.cause!r}")
+
+    @property
+    def location(self) -> str:
+        """The parameter if one is named, else the module, else `model`."""
+        return self.parameter or self.module or "model"
+
+    @property
+    def sentence(self) -> str:
+        """The finding in one sentence, for a terminal or a log.
+
+        >>> Finding(cause="dead_input", parameter="fc.weight", indices=("volume", "oi")).sentence
+        'dead_input at fc.weight: input features that are zero in every batch (volume, oi)'
+        """
+        shown = ", ".join(str(index) for index in self.indices[:6])
+        more = f", and {len(self.indices) - 6} more" if len(self.indices) > 6 else ""
+        named = f" ({shown}{more})" if self.indices else ""
+        return f"{self.cause} at {self.location}: {MEANING[self.cause]}{named}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the finding as plain JSON values; a number JSON cannot hold becomes a string."""
+        return {
+            "cause": self.cause,
+            "module": self.module,
+            "parameter": self.parameter,
+            "fraction": to_plain(self.fraction),
+            "indices": list(self.indices),
+            "evidence": to_plain(self.evidence),
+            "benign": self.benign,
+            "confirmed": self.confirmed,
+            "remedy": self.remedy,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """All findings on a model, most severe first.
+
+    Args:
+        findings: Root causes first, benign ones last.
+        loss: Mean loss over the replayed batches; None when no batch could be replayed.
+        num_batches: Batches replayed.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    loss: float | None = None
+    num_batches: int = 0
+
+    @property
+    def alarms(self) -> tuple[Finding, ...]:
+        """The findings that call for action."""
+        return tuple(finding for finding in self.findings if not finding.benign)
+
+    @property
+    def worst(self) -> Finding | None:
+        """The most severe finding that is not benign, or None for a healthy model."""
+        return next(iter(self.alarms), None)
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the diagnosis as plain JSON values (no NaN or infinity tokens)."""
+        return {
+            "healthy": self.worst is None,
+            "loss": to_plain(self.loss),
+            "num_batches": self.num_batches,
+            "findings": [finding.to_dict() for finding in self.findings],
+        }
+
+    def __str__(self) -> str:
+        if not self.findings:
+            return f"healthy: no finding over {self.num_batches} batches"
+        rows = [("cause", "where", "fraction", "confirmed", "benign", "remedy")]
+        rows += [
+            (
+                finding.cause,
+                finding.location,
+                f"{finding.fraction:.1%}",
+                {True: "yes", False: "no", None: "-"}[finding.confirmed],
+                "yes" if finding.benign else "no",
+                finding.remedy,
+            )
+            for finding in self.findings
+        ]
+        widths = [max(len(row[column]) for row in rows) for column in range(5)]
+        return "\n".join(
+            "  ".join(
+                [*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[5]]
+            )
+            for row in rows
+        )
+
+
+def to_plain(value: Any) -> Any:
+    """Turn numbers, tensors' items, mappings and sequences into values that strict JSON can hold.
+
+    >>> to_plain({"norm": float("nan"), "steps": (1, float("-inf"))})
+    {'norm': 'nan', 'steps': [1, '-inf']}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [to_plain(item) for item in value]
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    number = float(value)
+    return number if math.isfinite(number) else str(number)

@@ -1,0 +1,116 @@
+"""Running statistics of the features (columns) of a tensor over several batches."""
+
+import torch
+from torch import Tensor
+
+SAMPLE_ROWS = 512
+"""Rows kept for questions that need values, such as which features are copies of one another."""
+
+
+def rows_of(tensor: Tensor, axis: int) -> Tensor:
+    """View a tensor as (rows, features) with the features on `axis`.
+
+    >>> rows_of(torch.zeros(2, 3, 5), axis=1).shape
+    torch.Size([10, 3])
+    """
+    if tensor.dim() < 2:
+        return tensor.reshape(-1, 1)
+    moved = tensor.movedim(axis, -1)
+    return moved.reshape(-1, moved.shape[-1])
+
+
+class FeatureStats:
+    """Counts, extremes and moments of each feature, exact over all rows seen.
+
+    Args:
+        features: Number of features.
+    """
+
+    def __init__(self, features: int) -> None:
+        self.features = features
+        self.rows = 0
+        self.nonzero = torch.zeros(features, dtype=torch.long)
+        self.nonfinite = torch.zeros(features, dtype=torch.long)
+        self.total = torch.zeros(features, dtype=torch.double)
+        self.squares = torch.zeros(features, dtype=torch.double)
+        self.minimum = torch.full((features,), float("inf"), dtype=torch.double)
+        self.maximum = torch.full((features,), -float("inf"), dtype=torch.double)
+        self.sample = torch.zeros(0, features)
+
+    def add(self, x: Tensor) -> None:
+        """Count rows (rows, features) in; non-finite values count as such and else as zero."""
+        if x.shape[-1] != self.features or not x.numel():
+            return
+        x = x.detach()
+        finite = torch.isfinite(x)
+        values = torch.where(finite, x, 0).float()
+        self.rows += len(x)
+        self.nonzero += (x != 0).sum(0).cpu()
+        self.nonfinite += (~finite).sum(0).cpu()
+        self.total += values.sum(0, dtype=torch.double).cpu()
+        self.squares += values.double().square().sum(0).cpu()
+        self.minimum = torch.minimum(self.minimum, values.amin(0).double().cpu())
+        self.maximum = torch.maximum(self.maximum, values.amax(0).double().cpu())
+        room = SAMPLE_ROWS - len(self.sample)
+        if room > 0:
+            step = max(1, len(values) * 4 // SAMPLE_ROWS)
+            self.sample = torch.cat([self.sample, values[::step][:room].cpu()])
+
+    @property
+    def dead(self) -> Tensor:
+        """(features,) bool: zero in every row."""
+        return self.nonzero == 0
+
+    @property
+    def constant(self) -> Tensor:
+        """(features,) bool: one value other than zero in every row, to float32 resolution."""
+        spread = self.maximum - self.minimum
+        size = torch.maximum(self.minimum.abs(), self.maximum.abs())
+        return ~self.dead & (self.nonfinite == 0) & (spread <= 1e-6 * size)
+
+    @property
+    def sizes(self) -> Tensor:
+        """(features,) root mean square of the non-zero values."""
+        return (self.squares / self.nonzero.clamp_min(1)).sqrt()
+
+    @property
+    def rare(self) -> Tensor:
+        """(features,) bool: 0 or one other value, and 0 in at least 80% of the rows."""
+        alive = self.nonzero > 0
+        one_value = torch.where(self.maximum > 0, self.minimum == 0, self.maximum == 0)
+        mean_size = self.total.abs() / self.nonzero.clamp_min(1)
+        binary = one_value & ((mean_size - self.sizes).abs() <= 1e-5 * self.sizes)
+        return alive & binary & (self.nonzero <= 0.2 * self.rows)
+
+
+class FlowStats:
+    """How much gradient arrives at each unit (column) of an output, over all batches.
+
+    Args:
+        features: Number of units.
+    """
+
+    def __init__(self, features: int) -> None:
+        self.features = features
+        self.rows = 0
+        self.dead = torch.ones(features, dtype=torch.bool)
+        self.square = 0.0
+
+    def add(self, grad: Tensor) -> None:
+        """Count rows (rows, features) of gradients in."""
+        if grad.shape[-1] != self.features:
+            return
+        self.rows += len(grad)
+        self.dead &= (grad == 0).all(0).cpu()
+        self.square += float(torch.linalg.vector_norm(grad, dtype=torch.double)) ** 2
+
+    @property
+    def norm(self) -> float:
+        """Norm of the gradient over all rows and units."""
+        return self.square**0.5
+
+
+def nonfinite_columns(x: Tensor) -> Tensor | None:
+    """Count the NaN and infinite values per column of (rows, features); None if there are none."""
+    finite = torch.isfinite(x)
+    return None if bool(finite.all()) else (~finite).sum(0).cpu()

@@ -1,0 +1,144 @@
+"""What a diagnosis hands over: plain JSON, a readable table, an order, named features."""
+
+import json
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from src.diagnostics import MEANING, Diagnosis, Finding, diagnose, summarize_gradients
+from src.diagnostics.relate import EXPLAINS, RANK, relate
+from src.diagnostics.rules.targets import find_misscaled_target
+from src.diagnostics.stats import FeatureStats, rows_of
+from tests.diagnostics.faults import FAULTS, healthy
+
+
+def strict(constant: str) -> None:
+    raise AssertionError(f"{constant} is no JSON")
+
+
+@pytest.mark.parametrize("fault", ["one NaN", "zero features", "never cleared", "huge rate"])
+def test_diagnosis_survives_a_strict_json_round_trip(fault: str) -> None:
+    diagnosis = FAULTS[fault][0]().diagnose()
+    plain = diagnosis.to_dict()
+    assert json.loads(json.dumps(plain, allow_nan=False), parse_constant=strict) == plain
+    assert plain["findings"][0]["cause"] == FAULTS[fault][1]
+    assert not plain["healthy"]
+
+
+def test_unknown_cause_is_refused_with_its_name() -> None:
+    with pytest.raises(ValueError, match="got 'bad luck'"):
+        Finding(cause="bad luck")
+
+
+def test_table_has_one_line_per_finding_under_its_header() -> None:
+    findings = (Finding(cause="frozen", module="a"), Finding(cause="structural", parameter="a.b"))
+    lines = str(Diagnosis(findings=findings, num_batches=2)).splitlines()
+    assert len(lines) == 3
+    assert lines[0].split()[:2] == ["cause", "where"]
+    assert str(Diagnosis(num_batches=2)) == "healthy: no finding over 2 batches"
+
+
+def test_worst_is_the_first_that_is_not_benign() -> None:
+    benign, alarm = Finding(cause="structural", benign=True), Finding(cause="frozen")
+    diagnosis = Diagnosis(findings=(alarm, benign))
+    assert diagnosis.worst is alarm
+    assert diagnosis.alarms == (alarm,)
+    assert Diagnosis(findings=(benign,)).worst is None
+
+
+def test_every_cause_has_a_rank_and_explains_known_causes_only() -> None:
+    known = set(MEANING)
+    assert set(RANK) == known
+    assert {cause for cause in EXPLAINS if cause in known} >= {"nonfinite", "zero_init"}
+
+
+def test_refuted_candidates_are_dropped_and_consequences_follow_their_root() -> None:
+    refuted = Finding(cause="nonfinite", evidence={"from_data": True}, confirmed=False)
+    root = Finding(cause="zero_init", module="b", confirmed=True)
+    consequence = Finding(cause="dead_unit", module="a", confirmed=True)
+    assert relate([consequence, refuted, root]) == (root,)
+
+
+def test_features_are_named_where_their_number_fits() -> None:
+    names = [f"feature_{i}" for i in range(12)]
+    case = FAULTS["zero features"][0]()
+    worst = case.diagnose(feature_names=names).worst
+    assert worst is not None
+    assert worst.indices == tuple(names[2:10])
+    assert worst.fraction == pytest.approx(8 / 12)
+    other = case.diagnose(feature_names=names[:5]).worst
+    assert other is not None
+    assert other.indices == tuple(range(2, 10))
+
+
+def test_zeros_hidden_by_a_normalisation_are_named_as_copies() -> None:
+    torch.manual_seed(0)
+    norm = nn.LayerNorm(129, elementwise_affine=False)
+    model = nn.Sequential(norm, nn.Linear(129, 32), nn.ReLU(), nn.Linear(32, 1))
+    batches = [(torch.randn(32, 129), torch.randn(32, 1)) for _ in range(3)]
+    for x, _ in batches:
+        x[:, 43:] = 0
+    names = [f"f{i}" for i in range(129)]
+    diagnosis = diagnose(model, batches, mean_square, feature_names=names)
+    worst = diagnosis.worst
+    assert worst is not None
+    assert (worst.cause, worst.parameter) == ("duplicate_input", "1.weight")
+    assert worst.indices == tuple(names[43:])
+    assert worst.evidence["distinct"] == 44
+    assert worst.evidence["zero_before_normalisation"] == 86
+    assert "only hidden" in worst.remedy
+    assert worst.confirmed
+
+
+def mean_square(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    return F.mse_loss(model(batch[0]), batch[1])
+
+
+def test_summary_reports_missing_zero_and_copied_columns() -> None:
+    model = nn.ModuleDict({"used": nn.Linear(4, 3), "spare": nn.Linear(2, 2)})
+    x = torch.randn(8, 4)
+    x[:, 1], x[:, 3] = 0, 2 * x[:, 0]
+    model["used"](x).pow(2).sum().backward()
+    rows = {row.name: row for row in summarize_gradients(model)}
+    used = rows["used.weight"]
+    assert (used.zero_fraction, used.dead_columns, used.scattered) == (0.25, 1, 0)
+    assert used.distinct_columns == 2
+    assert rows["spare.weight"].missing
+    assert not rows["used.bias"].missing
+
+
+def test_feature_stats_equal_a_pass_over_all_rows() -> None:
+    generator = torch.Generator().manual_seed(0)
+    batches = [torch.randn(7, 3, 4, generator=generator) for _ in range(3)]
+    for batch in batches:
+        batch[..., 2] = 0
+    stats = FeatureStats(4)
+    for batch in batches:
+        stats.add(rows_of(batch, -1))
+    rows = torch.cat(batches).reshape(-1, 4).double()
+    assert stats.rows == len(rows)
+    assert stats.dead.tolist() == [False, False, True, False]
+    torch.testing.assert_close(stats.total, rows.sum(0))
+    torch.testing.assert_close(stats.maximum, rows.amax(0))
+    torch.testing.assert_close(stats.sizes[:2], rows[:, :2].square().mean(0).sqrt())
+
+
+def test_rules_are_silent_on_an_empty_record() -> None:
+    from src.diagnostics.record import Record
+    from src.diagnostics.rules import RULES
+
+    assert [finding for rule in RULES for finding in rule(Record())] == []
+    assert find_misscaled_target(Record()) == []
+
+
+def test_loss_is_the_mean_over_the_batches() -> None:
+    case = healthy()
+    case.model.eval()
+    expected = sum(float(case.loss_fn(case.model, b).detach()) for b in case.batches) / len(
+        case.batches
+    )
+    diagnosis = case.diagnose()
+    assert diagnosis.loss == pytest.approx(expected)
+    assert diagnosis.num_batches == len(case.batches)

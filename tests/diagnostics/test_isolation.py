@@ -1,0 +1,169 @@
+"""A diagnosis leaves the model, its optimiser and every random generator bitwise as found."""
+
+import copy
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from src.diagnostics import diagnose
+from src.diagnostics.isolation import seeded, untouched
+
+
+class Stateful(nn.Module):
+    """A model with everything that could be left changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.ReLU())
+        self.frozen, self.head = nn.Linear(8, 8), nn.Linear(8, 1)
+        self.frozen.requires_grad_(False)
+        self.frozen.eval()
+        self.calls, self.cached = 0, torch.zeros(1)
+        self.register_buffer("seen", torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        self.seen += 1
+        self.cached = self.frozen(self.body(x))
+        return self.head(self.cached)
+
+
+def snapshot(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    return copy.deepcopy(
+        {
+            "state": model.state_dict(),
+            "grads": [p.grad for p in model.parameters()],
+            "requires_grad": [p.requires_grad for p in model.parameters()],
+            "training": [m.training for m in model.modules()],
+            "hooks": [(len(m._forward_hooks), len(m._forward_pre_hooks)) for m in model.modules()],
+            "attributes": (model.calls, model.cached.detach()),
+            "optimizer": optimizer.state_dict(),
+            "rng": torch.get_rng_state(),
+            "numpy": np.random.get_state()[1],
+            "python": random.getstate(),
+        }
+    )
+
+
+def assert_identical(before: Any, after: Any) -> None:
+    assert type(before) is type(after)
+    if isinstance(before, Tensor):
+        assert torch.equal(before, after)
+    elif isinstance(before, np.ndarray):
+        assert (before == after).all()
+    elif isinstance(before, dict):
+        assert list(before) == list(after)
+        for key in before:
+            assert_identical(before[key], after[key])
+    elif isinstance(before, list | tuple):
+        assert len(before) == len(after)
+        for one, other in zip(before, after, strict=True):
+            assert_identical(one, other)
+    else:
+        assert before == after
+
+
+def trained() -> tuple[Stateful, torch.optim.Optimizer, list[tuple[Tensor, Tensor]]]:
+    torch.manual_seed(0)
+    model = Stateful()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    batches = [(torch.randn(16, 6), torch.randn(16, 1)) for _ in range(3)]
+    for batch in batches:
+        optimizer.zero_grad()
+        mean_square(model, batch).backward()
+        optimizer.step()
+    return model, optimizer, batches
+
+
+def mean_square(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    random.random()
+    np.random.rand()
+    return nn.functional.mse_loss(model(batch[0]), batch[1])
+
+
+def fails_at(call: int) -> Callable[[nn.Module, Any], Tensor]:
+    calls = {"made": 0}
+
+    def loss_fn(model: nn.Module, batch: Any) -> Tensor:
+        calls["made"] += 1
+        loss = mean_square(model, batch)
+        if calls["made"] >= call:
+            raise KeyError("a fault in the user's loss")
+        return loss
+
+    return loss_fn
+
+
+@pytest.mark.parametrize("rate", [1e-3, 10.0, 1e-12])
+def test_diagnosis_changes_nothing(rate: float) -> None:
+    model, optimizer, batches = trained()
+    optimizer.param_groups[0]["lr"] = rate
+    grads = [id(p.grad) for p in model.parameters()]
+    before = snapshot(model, optimizer)
+    diagnose(model, batches, mean_square, optimizer)
+    assert_identical(before, snapshot(model, optimizer))
+    assert grads == [id(p.grad) for p in model.parameters()]
+
+
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_diagnosis_changes_nothing_when_the_loss_raises(call: int) -> None:
+    model, optimizer, batches = trained()
+    before = snapshot(model, optimizer)
+    with pytest.raises(KeyError, match="user's loss"):
+        diagnose(model, batches, fails_at(call), optimizer)
+    assert_identical(before, snapshot(model, optimizer))
+
+
+def test_diagnosis_changes_nothing_when_the_loss_calls_backward_and_clears() -> None:
+    model, optimizer, batches = trained()
+
+    def manual(net: nn.Module, batch: Any) -> Tensor:
+        net.zero_grad(set_to_none=False)
+        loss = mean_square(net, batch)
+        loss.backward(retain_graph=True)
+        return loss
+
+    before = snapshot(model, optimizer)
+    diagnose(model, batches, manual, optimizer)
+    assert_identical(before, snapshot(model, optimizer))
+
+
+def test_hooks_added_inside_are_gone_and_those_from_before_stay() -> None:
+    model = nn.Linear(2, 2)
+    kept: list[int] = []
+    model.register_forward_hook(lambda *_: kept.append(1))
+
+    def fail_inside() -> None:
+        with untouched(model):
+            model.register_forward_pre_hook(lambda *_: None)
+            model._forward_hooks.clear()
+            raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"):
+        fail_inside()
+    model(torch.zeros(1, 2))
+    assert kept == [1]
+    assert not model._forward_pre_hooks
+
+
+def test_seeded_draws_the_same_numbers_and_does_not_advance_the_generator() -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(1)
+    torch.manual_seed(7)
+    with seeded(3):
+        first = torch.rand(2)
+    with seeded(3):
+        second = torch.rand(2)
+    assert torch.equal(first, second)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_two_diagnoses_of_a_net_with_dropout_are_equal() -> None:
+    model, optimizer, batches = trained()
+    first = diagnose(model, batches, mean_square, optimizer).to_dict()
+    assert first == diagnose(model, batches, mean_square, optimizer).to_dict()
