@@ -1,0 +1,100 @@
+import json
+import sys
+
+import pytest
+
+from src.diagnose import diagnose_run, main
+
+
+@pytest.fixture(scope="module")
+def unscaled_bars():
+    return diagnose_run(None, ["data=bars", "norm=none"], num_batches=4)
+
+
+def rows_of(result, group):
+    return {row["option"]: row for row in result["what_if"] if row["group"] == group}
+
+
+def test_zero_columns_are_put_down_to_features_by_name(unscaled_bars):
+    findings = unscaled_bars["diagnosis"]["findings"]
+    dead = next(f for f in findings if f["cause"] == "dead_input")
+    assert dead["parameter"] == "model.encoder.temporal_projection.weight"
+    assert dead["confirmed"]
+    assert "indicator_kicking" in dead["indices"]
+    assert dead["fraction"] == pytest.approx(len(dead["indices"]) / 129)
+
+
+def test_unscaled_position_features_are_named_with_what_would_help(unscaled_bars):
+    first = unscaled_bars["diagnosis"]["findings"][0]
+    assert first["cause"] == "misscaled_input"
+    assert "position_trend_notional" in first["indices"]
+    assert "norm=feature" in first["remedy"]
+
+
+def test_swapping_the_pooling_leaves_every_zero_in_place(unscaled_bars):
+    poolings = rows_of(unscaled_bars, "pooling")
+    assert len({row["zero_fraction"] for row in poolings.values()}) == 1
+    assert len({row["dead_columns"] for row in poolings.values()}) == 1
+
+
+def test_layer_norm_hides_the_zeros_without_making_the_dead_columns_distinct(unscaled_bars):
+    norms = rows_of(unscaled_bars, "norm")
+    dead = norms["none"]["dead_columns"]
+    assert dead > 0
+    assert norms["layer"]["zero_fraction"] == 0
+    # The dead columns have become copies of one column.
+    assert norms["layer"]["distinct_columns"] <= norms["none"]["distinct_columns"] + 1
+
+
+def test_an_option_that_does_not_fit_is_said_to(unscaled_bars):
+    assert "reversible" in rows_of(unscaled_bars, "norm")["reversible"]["refused"]
+
+
+def test_the_key_part_of_the_attention_bias_is_structural_and_no_alarm(unscaled_bars):
+    findings = unscaled_bars["diagnosis"]["findings"]
+    biases = [f for f in findings if (f["parameter"] or "").endswith("in_proj_bias")]
+    assert biases
+    assert all(f["cause"] == "structural" and f["benign"] for f in biases)
+    assert all(f["fraction"] == pytest.approx(1 / 3) for f in biases)
+
+
+def printed_by(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr(sys, "argv", ["diagnose", *arguments])
+    main()
+    return capsys.readouterr().out
+
+
+def test_a_finished_run_is_diagnosed_from_its_folder(tiny_run, monkeypatch, capsys):
+    folder = tiny_run("experiment=price_lstm")
+    capsys.readouterr()
+    result = json.loads(printed_by(monkeypatch, capsys, str(folder), "--json", "--batches=2"))
+    assert result["windows"] == 64
+    assert {row["group"] for row in result["what_if"]} == {"pooling", "norm", "dropout"}
+    current = [row["option"] for row in result["what_if"] if row["current"]]
+    assert current == ["last", "none", "none"]
+
+
+def test_the_printed_view_names_causes_and_options(monkeypatch, capsys):
+    printed = printed_by(monkeypatch, capsys, "experiment=price_lstm", "--batches=2")
+    assert "What if" in printed
+    assert "last *" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "nowhere"),
+        (["poling=mean"], "did you mean pooling"),
+        (["--batches=0"], "--batches"),
+        (["a", "pooling=mean"], "one run folder"),
+        (["model.num_heads=3"], "num_heads"),
+    ],
+)
+def test_what_cannot_be_diagnosed_is_one_line(monkeypatch, capsys, arguments, message):
+    monkeypatch.setattr(sys, "argv", ["diagnose", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    printed = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert printed.err.count("\n") == 1
+    assert message in printed.err
