@@ -71,7 +71,7 @@ class RegressionModule(pl.LightningModule):
         """Return the training loss of one batch, a scalar."""
         loss, aux_loss = self._losses(batch)
         # Logging walks every metric: a third of a small model's step if done at each one.
-        logs_now = self.trainer.global_step % self.trainer.log_every_n_steps == 0
+        logs_now = (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0
         # Reading a value stalls a GPU, so there it is read only when it is logged anyway.
         if loss.device.type == "cpu" or logs_now:
             self._refuse_non_finite(loss)
