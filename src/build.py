@@ -11,6 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from src.data import PriceDataModule
+from src.data.facts import DataFacts
 from src.models import build_regressor
 from src.training.checkpoint import AtomicCheckpointIO
 from src.training.module import RegressionModule
@@ -36,22 +37,25 @@ def build_datamodule(config: DictConfig) -> PriceDataModule:
     return datamodule
 
 
-def build_module(config: DictConfig, datamodule: PriceDataModule) -> RegressionModule:
+def build_module(config: DictConfig, data: PriceDataModule | DataFacts) -> RegressionModule:
     """Return the LightningModule for what the data is: its T, F, statistics and baseline.
+
+    Its hyperparameters hold the config and these facts, so that a checkpoint is enough to predict.
 
     Raises:
         ValueError: the options do not fit each other or the data.
     """
+    facts = data if isinstance(data, DataFacts) else DataFacts.of(data)
     model = build_regressor(
         build(config.model),
         build(config.pooling),
         build(config.norm),
-        OmegaConf.to_container(config.dropout),
-        context_length=datamodule.context_length,
-        num_features=datamodule.num_features,
-        feature_mean=datamodule.feature_mean,
-        feature_std=datamodule.feature_std,
-        persistence=datamodule.persistence,
+        dict(config.dropout),
+        context_length=facts.context_length,
+        num_features=facts.num_features,
+        feature_mean=facts.feature_mean,
+        feature_std=facts.feature_std,
+        persistence=facts.persistence,
     )
     prior = build(config.pooling_prior)
     pooling = getattr(model, "pooling", None)
@@ -61,10 +65,13 @@ def build_module(config: DictConfig, datamodule: PriceDataModule) -> RegressionM
     _refuse_bad_optimizer(optimizer, model.parameters())
     return RegressionModule(
         model,
-        to_price=datamodule.to_price,
+        to_price=facts.to_price,
         optimizer=optimizer,
         prior=prior,
-        hyperparameters={"config": OmegaConf.to_container(config, resolve=True)},
+        hyperparameters={
+            "config": OmegaConf.to_container(config, resolve=True),
+            "data": facts.to_dict(),
+        },
     )
 
 
@@ -78,7 +85,7 @@ def build_callbacks(
             is_checkpoint = node._target_.endswith(".ModelCheckpoint")
             facts = {"dirpath": str(folder / CHECKPOINTS)} if is_checkpoint else {}
             callbacks.append(build(node, **facts))
-    prior_callbacks = module.prior.callbacks() if module.prior is not None else []
+    prior_callbacks = module.prior.callbacks() if module.prior is not None else ()
     return [*callbacks, *prior_callbacks]
 
 

@@ -23,7 +23,11 @@ def evaluate(config: DictConfig) -> None:
     if config.json:
         print(json.dumps(scores))
     else:
-        Console().print(score_table(**scores, title=f"Scores on the {config.split} split"))
+        Console().print(
+            score_table(
+                scores["model"], scores["baseline"], title=f"Scores on the {config.split} split"
+            )
+        )
 
 
 def _scores(config: DictConfig) -> dict[str, dict[str, float]]:

@@ -9,6 +9,8 @@ MAY_USE = {
     "training": {"models", "diagnostics"},
     "callbacks": {"models", "diagnostics", "training"},
     "reporting": set(),
+    "serving": {"data"},
+    "exporting": {"data"},
 }
 
 

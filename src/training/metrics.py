@@ -5,7 +5,13 @@ Every metric is in price units (percent where it says so), whatever the model wa
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredError, Metric
+from torchmetrics import (
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    Metric,
+    MetricCollection,
+)
 
 
 class DirectionalAccuracy(Metric):
@@ -61,9 +67,8 @@ class PriceMetrics(nn.Module):
             last_price: the last known prices (B, 1).
             price: the prices that came (B, 1).
         """
-        for name, metric in self.model.items():
-            metric.update(preds, price)
-            self.persistence[name].update(last_price, price)
+        self.model.update(preds, price)
+        self.persistence.update(last_price, price)
         move = price - last_price
         self.model_direction.update(preds - last_price, move)
         self.always_up.update(torch.ones_like(move), move)
@@ -77,9 +82,8 @@ class PriceMetrics(nn.Module):
 
     def reset(self) -> None:
         """Forget all batches."""
-        for metric in self.modules():
-            if isinstance(metric, Metric):
-                metric.reset()
+        for metric in (self.model, self.persistence, self.model_direction, self.always_up):
+            metric.reset()
 
 
 def skill_score(error: float, baseline_error: float) -> float:
@@ -99,18 +103,19 @@ def skill_score(error: float, baseline_error: float) -> float:
     return 1.0 - error / baseline_error if baseline_error else float("nan")
 
 
-def _errors() -> nn.ModuleDict:
-    return nn.ModuleDict(
+def _errors() -> MetricCollection:
+    return MetricCollection(
         {
             "rmse": MeanSquaredError(squared=False),
             "mae": MeanAbsoluteError(),
             "mape": MeanAbsolutePercentageError(),
-        }
+        },
+        compute_groups=False,
     )
 
 
-def _values(errors: nn.ModuleDict, direction: DirectionalAccuracy) -> dict[str, float]:
-    values = {name: float(metric.compute()) for name, metric in errors.items()}
+def _values(errors: MetricCollection, direction: DirectionalAccuracy) -> dict[str, float]:
+    values = {name: float(value) for name, value in errors.compute().items()}
     values["mape"] *= 100.0
     values["directional_accuracy"] = float(direction.compute())
     return values

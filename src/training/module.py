@@ -1,6 +1,6 @@
 """One training step around any price regressor: loss, prices, metrics, optimiser. Nothing else."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import lightning.pytorch as pl
@@ -19,6 +19,10 @@ class Prior(Protocol):
 
     def loss(self, weights: Tensor) -> Tensor:
         """Return the weighted penalty of pooling weights (B, T) or (T,), a scalar."""
+        ...
+
+    def callbacks(self) -> Sequence[pl.Callback]:
+        """Return what acts on the weights outside the loss."""
         ...
 
 
@@ -58,7 +62,8 @@ class RegressionModule(pl.LightningModule):
         self.scores: dict[str, dict[str, float]] = {}
         self.forecasts: list[dict[str, float]] = []
         self._make_optimizer = optimizer
-        self._metrics = nn.ModuleDict({"val": PriceMetrics(), "test": PriceMetrics()})
+        self.val_metrics = PriceMetrics()
+        self.test_metrics = PriceMetrics()
         self._squared_errors: list[Tensor] = []
         self._test_rows: list[Tensor] = []
         self.save_hyperparameters(dict(hyperparameters or {}), logger=False)
@@ -71,7 +76,7 @@ class RegressionModule(pl.LightningModule):
         """Return the training loss of one batch, a scalar."""
         loss, aux_loss = self._losses(batch)
         # Logging walks every metric: a third of a small model's step if done at each one.
-        logs_now = (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0
+        logs_now = (self.trainer.global_step + 1) % self._log_every_n_steps == 0
         # Reading a value stalls a GPU, so there it is read only when it is logged anyway.
         if loss.device.type == "cpu" or logs_now:
             self._refuse_non_finite(loss)
@@ -103,6 +108,10 @@ class RegressionModule(pl.LightningModule):
         ordered = rows[rows[:, 0].argsort()].tolist()
         self.forecasts = [dict(zip(keys, row, strict=True)) for row in ordered]
 
+    def on_fit_start(self) -> None:
+        """Remember how often to log."""
+        self._log_every_n_steps: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Return the optimiser over the parameters that are trained."""
         return self._make_optimizer(p for p in self.parameters() if p.requires_grad)
@@ -124,12 +133,16 @@ class RegressionModule(pl.LightningModule):
         preds = self(batch.x)
         self._squared_errors.append((preds - batch.y).float().square().flatten())
         prices = self.to_price(preds, batch.last_price)
-        self._metrics[stage].update(prices, batch.last_price, batch.price)
+        self._metrics(stage).update(prices, batch.last_price, batch.price)
         return prices
 
+    def _metrics(self, stage: str) -> PriceMetrics:
+        return self.val_metrics if stage == "val" else self.test_metrics
+
     def _log_scores(self, stage: str) -> None:
-        scores = self._metrics[stage].compute()
-        self._metrics[stage].reset()
+        metrics = self._metrics(stage)
+        scores = metrics.compute()
+        metrics.reset()
         loss = torch.cat(self._squared_errors).mean()
         self._squared_errors.clear()
         skill = skill_score(scores["model"]["rmse"], scores["baseline"]["rmse"])

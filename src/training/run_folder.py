@@ -15,6 +15,7 @@ from typing import Any, Literal
 REPORT = "report.json"
 CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
+LONGEST_NAME = 120
 
 
 def create_run_folder(parent: Path, name: str) -> Path:
@@ -25,7 +26,8 @@ def create_run_folder(parent: Path, name: str) -> Path:
 
     Args:
         parent: the experiment's folder, made if it is not there.
-        name: what the run varies and its seed; characters that trouble shells become "_".
+        name: what the run varies and its seed; what troubles a shell or an override, "=" too,
+            becomes "_", so that a folder can be pasted behind `ckpt_path=`.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as parent:
@@ -33,7 +35,7 @@ def create_run_folder(parent: Path, name: str) -> Path:
     ['mean-seed0-0', 'mean-seed0-1']
     """
     parent.mkdir(parents=True, exist_ok=True)
-    safe = re.sub(r"[^A-Za-z0-9_.=+-]+", "_", name)[:120]
+    safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
     number = 0
     while True:
         folder = parent / f"{safe}-{number}"
@@ -63,7 +65,7 @@ def run_name(choices: Mapping[str, str | None], overrides: list[str], seed: int)
         if key not in unnamed and not key.startswith("hydra"):
             shown = Path(value).stem if key.endswith("path") else value
             parts.append(f"{key.rsplit('.', 1)[-1]}={shown}")
-    return "-".join([*parts, f"seed{seed}"])
+    return f"{'-'.join(parts)[:LONGEST_NAME]}-seed{seed}"
 
 
 def write_report(folder: Path, report: Mapping[str, Any]) -> None:
@@ -98,6 +100,16 @@ def find_checkpoint(path: Path, which: Literal["best", "last"] = "best") -> Path
     if not checkpoint.is_file():
         raise ValueError(f"ckpt_path holds no {CHECKPOINTS}/{which}.ckpt: {path}")
     return checkpoint
+
+
+def folder_of(checkpoint: Path) -> Path:
+    """Return the run folder a checkpoint file lies in, or else the file's own folder.
+
+    >>> folder_of(Path("runs/a/checkpoints/best.ckpt")).as_posix()
+    'runs/a'
+    """
+    parent = checkpoint.parent
+    return parent.parent if parent.name == CHECKPOINTS else parent
 
 
 def _commit() -> str | None:

@@ -26,10 +26,15 @@ def test_a_run_is_named_by_what_it_varies():
     assert run_name(choices, overrides, 3) == "transformer-mean-lr=0.01-path=my-seed3"
 
 
+def test_a_name_of_many_overrides_keeps_its_seed():
+    overrides = [f"model.option_{n}=0.123456" for n in range(20)]
+    assert run_name({"model": "lstm"}, overrides, 7).endswith("-seed7")
+
+
 def test_a_folder_name_holds_nothing_that_troubles_a_shell(tmp_path):
     folder = create_run_folder(tmp_path, "lr=[0.1, 0.2]/x;y $z")
     assert folder.parent == tmp_path
-    assert not set(folder.name) & set("[]/; $,")
+    assert not set(folder.name) & set("[]/; $,=")
 
 
 def test_numbers_that_json_lacks_become_null(tmp_path):

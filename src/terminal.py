@@ -1,0 +1,58 @@
+"""What a run says in the terminal and in its train.log."""
+
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.utilities import rank_zero_only
+from rich.console import Console
+
+
+def log_to_terminal() -> None:
+    """Send log records to the terminal once, in plain words; Lightning's from warnings up."""
+    # torch 2.13 deprecates a check that Lightning 2.6 makes at every start.
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning"):
+        lightning_log = logging.getLogger(name)
+        lightning_log.handlers.clear()
+        lightning_log.propagate = True
+        lightning_log.setLevel(logging.WARNING)
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        root.removeHandler(handler)
+        handler.close()
+    root.setLevel(logging.INFO)
+    root.addHandler(logging.StreamHandler())
+
+
+@rank_zero_only
+def log_to_file(folder: Path) -> None:
+    """Send log records to the run's train.log too."""
+    file = logging.FileHandler(folder / "train.log")
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(file)
+
+
+@rank_zero_only
+def print_header(
+    console: Console, facts: Mapping[str, Any], parameters: int, choices: Mapping[str, Any]
+) -> None:
+    """Print what is about to be trained on what.
+
+    Args:
+        console: the terminal.
+        facts: what the DataModule says of its data.
+        parameters: how many the model has.
+        choices: config groups and the option chosen in each.
+    """
+    parts = ("data", "model", "pooling", "pooling_prior", "norm", "dropout", "optimizer")
+    chosen = [f"[bold]{part}[/]={choices[part]}" for part in parts if choices.get(part)]
+    console.print(" ".join(chosen), highlight=False, soft_wrap=True)
+    shape = f"{facts['context_length']} steps x {facts['num_features']} features"
+    console.print(f"{facts['data']}: windows of {shape}; {parameters:,} parameters")
+    for split in ("train", "val", "test"):
+        part = facts[split]
+        console.print(f"  {split:5} {part['first']} to {part['last']}, {part['windows']:,} windows")
