@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,27 @@ def tiny_run(composed: Callable[..., Any], tmp_path: Path) -> Callable[..., Path
         before = set((tmp_path / "lightning_logs").glob("*/*"))
         run(config, choices, list(overrides))
         (folder,) = set((tmp_path / "lightning_logs").glob("*/*")) - before
+        return folder
+
+    return _run
+
+
+@pytest.fixture(scope="session")
+def kept_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Run two batches of everything once a session; tests may read the folder, not change it."""
+
+    @cache
+    def _run(*overrides: str) -> Path:
+        from src.run import run
+
+        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+            config = compose("train", [*TINY, *overrides], return_hydra_config=True)
+        choices = dict(config.hydra.runtime.choices)
+        with read_write(config), open_dict(config):
+            del config["hydra"]
+        config.log_dir = str(tmp_path_factory.mktemp("kept"))
+        run(config, choices, [])
+        (folder,) = Path(config.log_dir).glob("*/*")
         return folder
 
     return _run

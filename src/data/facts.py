@@ -1,0 +1,88 @@
+"""What a model has to know of the data it was trained on, as plain values for its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from src.data.datamodule import PriceDataModule
+from src.data.scaling import InputScaling, Persistence, TargetScaling, persistence_of
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """Sizes, statistics and scalings of the training data; enough to rebuild and use a model.
+
+    Args:
+        features: `prices` or `bars`.
+        context_length: T, the days that a window shows.
+        feature_mean: Mean of each feature over the training split (F,).
+        feature_std: Its standard deviation (F,).
+        input_scaling: What turns windows of closes into model inputs; None for bars.
+        target_scaling: What turns scaled predictions into prices.
+    """
+
+    features: str
+    context_length: int
+    feature_mean: Tensor
+    feature_std: Tensor
+    input_scaling: InputScaling | None
+    target_scaling: TargetScaling
+
+    @classmethod
+    def of(cls, datamodule: PriceDataModule) -> DataFacts:
+        """Return the facts of a data module that is set up."""
+        return cls(
+            datamodule.features,
+            datamodule.context_length,
+            datamodule.feature_mean,
+            datamodule.feature_std,
+            datamodule.input_scaling,
+            datamodule.target_scaling,
+        )
+
+    @property
+    def num_features(self) -> int:
+        """F, the features of a step."""
+        return len(self.feature_mean)
+
+    @property
+    def persistence(self) -> Persistence:
+        """How "tomorrow = today" reads as a scaled prediction."""
+        return persistence_of(self.target_scaling)
+
+    def to_price(self, preds: Tensor, last_price: Tensor) -> Tensor:
+        """Turn scaled predictions and last prices, (B, 1) each, into predicted prices (B, 1)."""
+        return self.target_scaling.to_price(preds, last_price)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, which `from_dict` turns back into the same facts bit for bit."""
+        return {
+            "features": self.features,
+            "context_length": self.context_length,
+            "feature_mean": self.feature_mean.tolist(),
+            "feature_std": self.feature_std.tolist(),
+            "input_scaling": None if self.input_scaling is None else asdict(self.input_scaling),
+            "target_scaling": asdict(self.target_scaling),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DataFacts:
+        """Return the facts that `to_dict` wrote.
+
+        Raises:
+            KeyError: If one is missing.
+        """
+        scaling = values["input_scaling"]
+        return cls(
+            features=values["features"],
+            context_length=values["context_length"],
+            feature_mean=torch.tensor(values["feature_mean"], dtype=torch.float32),
+            feature_std=torch.tensor(values["feature_std"], dtype=torch.float32),
+            input_scaling=None if scaling is None else InputScaling(**scaling),
+            target_scaling=TargetScaling(**values["target_scaling"]),
+        )

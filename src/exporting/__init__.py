@@ -1,0 +1,1 @@
+"""Trained models in files that need none of this code."""

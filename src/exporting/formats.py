@@ -1,0 +1,111 @@
+"""Write a program as torch.export and ONNX files, and run these as a stranger would."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+LARGEST_BATCH = 65536
+# Run where this project cannot be imported from: -I ignores the working folder and PYTHONPATH.
+STRANGER = """
+import sys, torch
+from safetensors.torch import load_file, save_file
+program = torch.export.load(sys.argv[1]).module()
+for file in sys.argv[2:]:
+    with torch.inference_mode():
+        price = program(**load_file(file)).clone()
+    save_file({"price": price}, file)
+assert not [name for name in sys.modules if name.split(".")[0] == "src"]
+"""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the exporters' progress and deprecation notes off the terminal."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def trace(program: nn.Module, inputs: Mapping[str, Tensor]) -> torch.export.ExportedProgram:
+    """Trace a program for any batch size.
+
+    Args:
+        program: The module, in evaluation mode.
+        inputs: Example inputs by name, first axis the batch.
+
+    Source: https://docs.pytorch.org/docs/stable/export.html
+    """
+    batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
+    any_batch = {name: {0: batch} for name in inputs}
+    with quiet():
+        return torch.export.export(program, (), kwargs=dict(inputs), dynamic_shapes=any_batch)
+
+
+def write_onnx(traced: torch.export.ExportedProgram, names: Sequence[str], path: Path) -> None:
+    """Write a traced program as an ONNX model in one file; its output is called `price`.
+
+    Args:
+        traced: The program.
+        names: Names of its inputs.
+        path: Where to write.
+
+    Source: https://docs.pytorch.org/docs/stable/onnx.html
+    """
+    with quiet():
+        exported = torch.onnx.export(
+            traced, verbose=False, input_names=list(names), output_names=["price"]
+        )
+        assert exported is not None
+        exported.save(str(path), external_data=False)
+
+
+def run_torch(path: Path, inputs: Sequence[Mapping[str, Tensor]]) -> list[Tensor]:
+    """Run a `torch.export` program in a process that has none of this project's code.
+
+    Args:
+        path: The program.
+        inputs: Inputs by name, as often as it is to run.
+
+    Returns:
+        Prices (B, 1) of every run.
+
+    Raises:
+        RuntimeError: If it does not load and run there.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / f"{number}.safetensors" for number in range(len(inputs))]
+        for file, tensors in zip(files, inputs, strict=True):
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file)
+        command = [sys.executable, "-I", "-c", STRANGER, str(path.resolve()), *map(str, files)]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{path} does not run by itself: {done.stderr.strip()[-500:]}")
+        return [load_file(file)["price"] for file in files]
+
+
+def run_onnx(path: Path, inputs: Mapping[str, Tensor]) -> Tensor:
+    """Run an ONNX model with onnxruntime; return prices (B, 1)."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (price,) = session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
+    return torch.from_numpy(price)

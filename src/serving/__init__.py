@@ -1,0 +1,1 @@
+"""Forecasts for prices nobody has seen: windows in, price, baseline and interval out."""

@@ -1,0 +1,140 @@
+"""The HTTP service: POST /predict, GET /health, GET /metrics, GET /docs and /openapi.json."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from src.serving.batcher import Batcher
+from src.serving.body import RequestError, read_prices
+from src.serving.metrics import Metrics
+from src.serving.predictor import Predictor
+from src.serving.prices import LARGEST, SMALLEST
+
+PATHS = ("/predict", "/health", "/metrics", "/docs", "/openapi.json")
+REFUSALS = {
+    400: "Not JSON",
+    408: "A body that does not end",
+    413: "A body that is too large",
+    415: "Another content type than application/json",
+    422: "A field at fault",
+}
+
+
+class Answer(BaseModel):
+    """The forecast of one window, in the unit of its prices."""
+
+    predicted_price: float = Field(description="the model's forecast of the following day")
+    last_price: float = Field(description="the last price sent")
+    baseline: float = Field(description='the forecast "tomorrow = today"')
+    interval: tuple[float, float] | None = Field(description="lower and upper end")
+    level: float | None = Field(description="share of days that the interval should cover")
+
+
+class Refusal(BaseModel):
+    """Why a request was not answered."""
+
+    message: str = Field(description="what was found and what was expected")
+    field: str | None = Field(description="the field at fault")
+    index: int | None = Field(description="position in the field, counted from 0")
+
+
+class Health(BaseModel):
+    """What is being served."""
+
+    status: str
+    run: str
+    context_length: int = Field(description="prices that a request has to hold")
+    level: float | None = Field(description="share of days that intervals should cover")
+    coverage: float | None = Field(description="share of the run's test days they did cover")
+
+
+def build_app(predictor: Predictor, run: str, level: float = 0.9) -> FastAPI:
+    """Return the service for one predictor.
+
+    Args:
+        predictor: A model of closes.
+        run: Its name, for GET /health.
+        level: Share of days that intervals should cover, in (0, 1).
+
+    Returns:
+        The ASGI application.
+
+    Raises:
+        ValueError: If the model needs more than closes, or the level cannot be had.
+    """
+    if predictor.facts.input_scaling is None:
+        raise ValueError(
+            "the service takes closes, and this run was trained on data=bars; "
+            "serve a run on data=prices, or use python -m src.predict"
+        )
+    steps, calibration = predictor.facts.context_length, predictor.calibration
+    coverage = None if calibration is None else calibration.coverage(level)
+    shown_level = None if calibration is None else level
+    batcher, registry = Batcher(predictor, level), CollectorRegistry()
+    app = FastAPI(title="Price forecasts", description=f"Forecasts from {steps} closes.")
+    app.add_middleware(Metrics, registry=registry, paths=PATHS)
+    _add_error_handlers(app)
+
+    @app.post("/predict", response_model=Answer, **_documentation(steps))
+    async def predict(request: Request) -> Response:
+        """Forecast the price that follows."""
+        closes = await read_prices(request, steps)
+        try:
+            forecast = await batcher.forecast(closes)
+        except ValueError as error:
+            raise RequestError(422, str(error), "prices") from None
+        answer = forecast._asdict() | {"baseline": forecast.last_price, "level": shown_level}
+        return JSONResponse(answer)
+
+    @app.get("/health")
+    async def health() -> Health:
+        """Say what is being served."""
+        return Health(
+            status="ok", run=run, context_length=steps, level=shown_level, coverage=coverage
+        )
+
+    @app.get("/metrics", response_class=Response)
+    async def metrics() -> Response:
+        """Report counts and durations to Prometheus."""
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+def _documentation(steps: int) -> dict[str, Any]:
+    """Return what OpenAPI says of POST /predict, whose body the service reads by itself."""
+    price = Annotated[float, Field(gt=SMALLEST, lt=LARGEST)]
+
+    class Prices(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        prices: list[price] = Field(
+            description=f"{steps} daily closes, oldest first", min_length=steps, max_length=steps
+        )
+
+    content = {"application/json": {"schema": Prices.model_json_schema()}}
+    return {
+        "responses": {
+            status: {"model": Refusal, "description": text} for status, text in REFUSALS.items()
+        },
+        "openapi_extra": {"requestBody": {"required": True, "content": content}},
+    }
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    """Answer every refusal in one form, those of the framework (404, 405) included."""
+
+    @app.exception_handler(RequestError)
+    async def refuse(request: Request, error: RequestError) -> JSONResponse:
+        refusal = Refusal(message=error.message, field=error.field, index=error.index)
+        return JSONResponse(refusal.model_dump(), error.status)
+
+    @app.exception_handler(HTTPException)
+    async def refuse_route(request: Request, error: HTTPException) -> JSONResponse:
+        refusal = Refusal(message=error.detail, field=None, index=None)
+        return JSONResponse(refusal.model_dump(), error.status_code, error.headers)

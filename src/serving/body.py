@@ -1,0 +1,99 @@
+"""The body of a request: bounded in size and time, then strict JSON, prices and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+from starlette.requests import ClientDisconnect, Request
+
+from src.serving.prices import FieldError, check_prices, parse_json
+
+LARGEST_BODY = 64 * 1024
+# A client that sends everything before it reads must be heard out to get its answer, within reason.
+LARGEST_DISCARDED = 32 * 1024 * 1024
+READ_SECONDS = 10.0
+
+
+class RequestError(Exception):
+    """What is wrong with a request, for the client.
+
+    Args:
+        status: HTTP status, 4xx.
+        message: What was found and what was expected.
+        field: The field at fault, if any.
+        index: Position in the field, counted from 0, if any.
+    """
+
+    def __init__(
+        self, status: int, message: str, field: str | None = None, index: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status, self.message, self.field, self.index = status, message, field, index
+
+
+async def read_prices(request: Request, count: int) -> np.ndarray:
+    """Read and check the prices of a request.
+
+    Args:
+        request: A request with the body {"prices": [...]}.
+        count: How many prices there have to be.
+
+    Returns:
+        The prices (count,), float64.
+
+    Raises:
+        RequestError: If the body is anything else, too large or too slow.
+    """
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind != "application/json":
+        found = ascii(kind[:40]) if kind else "none"
+        raise RequestError(415, f"content-type: found {found}, expected application/json")
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            body = await _read(request)
+    except TimeoutError:
+        raise RequestError(408, f"the body did not end within {READ_SECONDS:g} s") from None
+    except ClientDisconnect:
+        raise RequestError(400, "the body did not end") from None
+    try:
+        return parse_prices(body.decode("utf-8"), count)
+    except UnicodeDecodeError as error:
+        raise RequestError(400, f"the body is not UTF-8 at byte {error.start}") from None
+    except FieldError as error:
+        status = 400 if error.field is None else 422
+        raise RequestError(status, error.message, error.field, error.index) from None
+
+
+def parse_prices(text: str, count: int) -> np.ndarray:
+    """Parse {"prices": [...]} with `count` prices.
+
+    Raises:
+        FieldError: Naming the field and index at fault.
+
+    >>> parse_prices('{"prices": [1, 2.5]}', 2)
+    array([1. , 2.5])
+    """
+    document = parse_json(text)
+    if not isinstance(document, dict):
+        raise FieldError('expected an object, {"prices": [...]}')
+    for key in document:
+        if key != "prices":
+            raise FieldError("found an unknown field, expected prices alone", ascii(key[:40])[1:-1])
+    if "prices" not in document:
+        raise FieldError("found no such field", "prices")
+    return check_prices(document["prices"], count=count)
+
+
+async def _read(request: Request) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size <= LARGEST_BODY:
+            chunks.append(chunk)
+        elif size > LARGEST_DISCARDED:
+            break
+    if size > LARGEST_BODY:
+        raise RequestError(413, f"the body is larger than {LARGEST_BODY} bytes")
+    return b"".join(chunks)

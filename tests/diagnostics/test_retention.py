@@ -1,0 +1,54 @@
+"""Retention by hand, and models left exactly as found."""
+
+import pytest
+import torch
+from torch import nn
+
+from src.diagnostics.retention import half_life, prediction_memory, retention
+
+
+def test_retention_is_latest_first_and_relative_to_the_latest():
+    assert retention(torch.tensor([0.25, 3.0, 2.0])).tolist() == [1.0, 1.5, 0.125]
+
+
+def test_without_influence_of_the_latest_day_nothing_is_kept():
+    assert retention(torch.tensor([1.0, 0.0])).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("kept", "days"), [([1.0, 0.4], 1), ([1.0, 0.4, 0.6, 0.1], 3), ([1.0, 0.5], 2), ([0.0], 0)]
+)
+def test_half_life_is_the_first_lag_after_the_last_half(kept, days):
+    assert half_life(torch.tensor(kept)) == days
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.RNN(1, 1, bias=False, batch_first=True)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.dropout(self.rnn(x)[0])[:, -1]
+
+
+def test_a_factor_of_0_8_leaves_0_8_to_the_power_of_days_with_dropout_off():
+    model = Recurrent()
+    with torch.no_grad():
+        model.rnn.weight_ih_l0.fill_(1e-3)
+        model.rnn.weight_hh_l0.fill_(0.8)
+    kept = retention(prediction_memory(model, model, torch.randn(2, 101, 1)))
+    torch.testing.assert_close(kept[100].item(), 0.8**100, rtol=1e-2, atol=0)
+    assert half_life(kept) == 4
+
+
+def test_mode_gradients_and_random_numbers_stay_as_they_were():
+    model = Recurrent().train()
+    model(torch.randn(2, 5, 1)).sum().backward()
+    before = [p.grad.clone() for p in model.parameters()]
+    x, state = torch.randn(2, 5, 1), torch.get_rng_state()
+    prediction_memory(model, model, x)
+    assert model.training
+    assert model.dropout.training
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(map(torch.equal, before, (p.grad for p in model.parameters())))

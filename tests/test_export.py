@@ -1,0 +1,109 @@
+"""Exported files: whole, plain, and right without this project's code."""
+
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from src.export import TOLERANCE, export_run, main
+from src.exporting.formats import run_onnx
+from src.exporting.programs import build_program, example_inputs
+from src.restore_predictor import restore_module, restore_predictor
+
+TINY_LSTM = ("experiment=price_lstm", "model.hidden_size=4", "data.context_length=10")
+
+
+@pytest.fixture(scope="module")
+def exported(kept_run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export")
+    return export_run(str(kept_run(*TINY_LSTM)), str(folder / "files"))
+
+
+def test_torch_export_runs_without_this_project_and_onnx_agrees(exported):
+    folder, differences = exported
+    assert set(differences) == {"model.pt2", "model.onnx"}
+    assert max(differences.values()) < TOLERANCE
+    names = {"model.safetensors", "config.json", "model.pt2", "model.onnx"}
+    assert {path.name for path in folder.iterdir()} == names
+
+
+def test_the_onnx_model_maps_closes_to_the_services_price(exported, kept_run):
+    folder, _ = exported
+    predictor = restore_predictor(kept_run(*TINY_LSTM))
+    closes = 50 + np.random.default_rng(0).random((5, 10))
+    expected = predictor.forecast(predictor.windows_of_closes(closes)).predicted_price
+    inputs = {"closes": torch.tensor(closes, dtype=torch.float32)}
+    price = run_onnx(folder / "model.onnx", inputs)
+    np.testing.assert_allclose(price[:, 0].numpy(), expected, rtol=1e-6)
+
+
+def test_the_weights_and_the_config_are_plain_and_complete(exported, kept_run):
+    folder, _ = exported
+    module, facts = restore_module(kept_run(*TINY_LSTM))
+    weights = load_file(folder / "model.safetensors")
+    expected = module.model.state_dict()
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    config = json.loads((folder / "config.json").read_text())
+    assert config["config"]["model"]["hidden_size"] == 4
+    assert config["data"] == facts.to_dict()
+    assert config["inputs"] == {"closes": ["batch", 10]}
+    assert set(config["interval_half_widths_in_typical_daily_moves"]) == {
+        "0.5",
+        "0.8",
+        "0.9",
+        "0.95",
+    }
+
+
+@pytest.mark.parametrize("preset", ["price_lstm", "price_lstm_textbook", "bars_transformer"])
+def test_a_program_holds_the_scalings_of_its_run(kept_run, preset):
+    module, facts = restore_module(kept_run(f"experiment={preset}"))
+    inputs = example_inputs(facts, 3)
+    with torch.no_grad():
+        price = build_program(module.model, facts)(**inputs)
+        if facts.input_scaling is None:
+            preds, last_price = module(inputs["features"]), inputs["last_price"]
+        else:
+            closes = inputs["closes"][:, :, None]
+            preds, last_price = module(facts.input_scaling(closes)), closes[:, -1]
+    assert torch.equal(price, facts.to_price(preds, last_price))
+    assert price.shape == (3, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("experiment=bars_transformer",),
+        ("experiment=price_lstm_textbook", "norm=reversible"),
+        ("experiment=price_lstm", "model=gru", "pooling=attention"),
+        ("experiment=price_lstm", "model=transformer", "pooling=multihead"),
+        ("experiment=price_lstm", "model=linear"),
+    ],
+    ids=lambda overrides: "-".join(o.split("=")[1] for o in overrides),
+)
+def test_other_models_leave_as_well(kept_run, tmp_path, overrides):
+    _, differences = export_run(str(kept_run(*overrides)), str(tmp_path))
+    assert max(differences.values()) < TOLERANCE
+
+
+def test_a_run_that_is_not_there_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["export", "ckpt_path=nowhere"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == "error: ckpt_path does not exist: nowhere\n"
+
+
+@pytest.mark.slow
+def test_by_default_the_files_lie_in_the_run_folder(kept_run, tmp_path, monkeypatch, capsys):
+    folder = shutil.copytree(kept_run(*TINY_LSTM), tmp_path / "run")
+    monkeypatch.setattr(sys, "argv", ["export", f"ckpt_path={folder}"])
+    main()
+    assert (folder / "export" / "model.onnx").is_file()
+    assert "model.onnx" in capsys.readouterr().out
