@@ -3,43 +3,56 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup train sweep test test-full lint tensorboard benchmark-faults benchmark-overhead clean
+.PHONY: help setup setup-dev train sweep test test-full lint tensorboard clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 
-setup: $(VENV)/.installed ## Make .venv and install everything, with the versions of constraints.txt
+# Small tensors gain nothing from several threads, and processes side by side would fight for cores.
+export OMP_NUM_THREADS ?= 1
+
+setup: $(VENV)/.installed ## Make .venv and install, with the versions of constraints.txt
+
+setup-dev: $(VENV)/.installed-dev ## The same, with what the tests need
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 train: setup ## Train the transformer with pooling on 20 years of S&P 500 bars
 	$(BIN)/python -m src.train
 
-sweep: setup ## Compare poolings and norms over two seeds, two epochs each
-	$(BIN)/python -m src.train -m pooling=mean,learnable,gated,attention norm=none,feature seed=0,1 trainer.max_epochs=2
+sweep: setup-dev ## Which pooling, which norm? 4 x 2 x 3 seeds and a report; RESUME=true goes on
+	$(BIN)/python -m src.train -m sweep=poolings hydra/launcher=joblib sweep.resume=$(or $(RESUME),false)
 
-test: setup ## Run the default tests: a few minutes on two cores
-	$(BIN)/python -m pytest -m 'not slow'
+test: setup-dev ## Run the default tests: about three minutes on two cores
+	$(BIN)/python -m pytest -m 'not slow' --numprocesses 2
 
-test-full: setup ## Run every test
-	$(BIN)/python -m pytest
+test-full: setup-dev ## Run every test
+	$(BIN)/python -m pytest --numprocesses 2
 
-lint: setup ## Check style and types
+lint: setup-dev ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-tensorboard: setup ## Open the dashboards on http://127.0.0.1:6006
+tensorboard: setup ## Open the dashboards on http://127.0.0.1:6006/#custom_scalars
 	$(BIN)/tensorboard --logdir lightning_logs --host 127.0.0.1
 
-benchmark-faults: setup ## Seed every fault, score the diagnosis, rewrite benchmarks/results/faults.*
-	$(BIN)/python -m benchmarks.faults --seeds 5 --write
+benchmark-faults: setup-dev ## Seed every fault, score who names it
+benchmark-overhead: setup-dev ## Time the monitoring against the plain step
+benchmark-scores: setup-dev ## Train the presets over five seeds beside "tomorrow = today"
+benchmark-throughput: setup-dev ## Time complete training against a hand-written loop
+benchmark-retention: setup-dev ## Measure how long each model remembers
+benchmark-serving: setup-dev ## Load and fuzz the service
 
-benchmark-overhead: setup ## Time the monitoring against the plain step, rewrite benchmarks/results/overhead.*
-	$(BIN)/python -m benchmarks.overhead --write
+benchmark-%:
+	$(BIN)/python -m benchmarks.$* --write
 
 clean: ## Remove the environment and caches; runs in lightning_logs stay
 	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra import compose, initialize_config_dir
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+
+from src.sweeping.expand import expand, is_hydra, parse
 
 CONFIG_DIR = Path(__file__).resolve().parent.parent / "conf"
 
@@ -34,7 +35,10 @@ ALLOWED_TARGETS = frozenset(
                 "TQDMProgressBar",
             )
         ),
-        *(f"lightning.pytorch.loggers.{name}" for name in ("CSVLogger", "TensorBoardLogger")),
+        *(
+            f"src.training.loggers.{name}"
+            for name in ("CSVLogger", "MLFlowLogger", "TensorBoardLogger", "WandbLogger")
+        ),
         *(f"torch.optim.{name}" for name in ("Adam", "AdamW", "SGD", "RMSprop", "NAdam", "RAdam")),
         "src.data.PriceDataModule",
         *(
@@ -61,6 +65,7 @@ ALLOWED_TARGETS = frozenset(
                 "TransformerEncoder",
             )
         ),
+        "src.sweeping.pruning.Pruning",
         "src.training.prior.PoolingPrior",
         *(
             f"src.callbacks.{name}"
@@ -68,6 +73,7 @@ ALLOWED_TARGETS = frozenset(
                 "GradientHealth",
                 "PoolingMonitor",
                 "gradient_scaling.GradientScaling",
+                "memory_monitor.MemoryMonitor",
                 "milestones.Milestones",
                 "pooling_prior.DirectUpdate",
                 "pooling_prior.GradientInjection",
@@ -94,12 +100,25 @@ def check_command_line(config_name: str, arguments: list[str]) -> None:
     if parsed.help or parsed.hydra_help or parsed.shell_completion or parsed.info:
         return
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        for job in _jobs(parsed.overrides, parsed.multirun):
-            try:
-                config = compose(config_name, job, return_hydra_config=True)
-                check_targets(config)
-            except (HydraException, OmegaConfBaseException, ValueError) as error:
-                stop(_explain(error, config_name, job))
+        try:
+            for job in _jobs(parsed.overrides, parsed.multirun):
+                compose_job(config_name, job)
+        except ValueError as error:
+            stop(str(error))
+
+
+def compose_job(config_name: str, job: list[str]) -> DictConfig:
+    """Return one job's config, Hydra's part included, composed and checked.
+
+    Raises:
+        ValueError: a name does not exist, with the nearest ones that do; or a target is forbidden.
+    """
+    try:
+        config = compose(config_name, job, return_hydra_config=True)
+        check_targets(config)
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise ValueError(_explain(error, config_name, job)) from None
+    return config
 
 
 def check_targets(config: DictConfig) -> None:
@@ -109,7 +128,8 @@ def check_targets(config: DictConfig) -> None:
         ValueError: naming the key and its target.
     """
     plain = OmegaConf.to_container(config, resolve=False)
-    plain.pop("hydra", None)  # type: ignore[union-attr, call-arg]
+    assert isinstance(plain, dict)
+    plain.pop("hydra", None)
     for key, target in _targets(plain, ""):
         if target not in ALLOWED_TARGETS:
             raise ValueError(f"{key}: {target!r} is not a class this project builds")
@@ -128,40 +148,45 @@ def _targets(node: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def _jobs(overrides: list[str], multirun: bool) -> list[list[str]]:
     try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
+        parsed = parse(overrides)
     except HydraException as error:
-        stop(str(error))
+        raise ValueError(str(error)) from None
     sweeps = [override.key_or_group for override in parsed if override.is_sweep_override()]
     if not multirun:
         if sweeps:
-            stop(f"{sweeps[0]} has several values: add -m to run one job for each")
+            raise ValueError(f"{sweeps[0]} has several values: add -m to run one job for each")
         return [overrides]
-    task = [o for o in parsed if not _is_hydra(o)]
-    hydra = [o.input_line for o in parsed if _is_hydra(o) and o.input_line]
-    batches = BasicSweeper.split_arguments(task, None)
-    return [hydra + list(job) for batch in batches for job in batch]
-
-
-def _is_hydra(override: Override) -> bool:
-    return override.key_or_group.split("/")[0].split(".")[0] == "hydra"
+    hydra = [o.input_line for o in parsed if is_hydra(o) and o.input_line]
+    try:
+        return [hydra + job for job in expand([o for o in parsed if not is_hydra(o)])]
+    except HydraException as error:
+        raise ValueError(str(error)) from None
 
 
 def _explain(error: Exception, config_name: str, job: list[str]) -> str:
     """Say what is wrong with one job's overrides, with the nearest names that would be right."""
-    for override in OverridesParser.create().parse_overrides(job):
+    for override in parse(job):
         key, value = override.key_or_group, override.value()
-        group = CONFIG_DIR / key
-        if group.is_dir():
-            options = sorted(file.stem for file in group.glob("*.yaml"))
+        options = _options(key)
+        if options:
             if isinstance(value, str) and value not in options:
-                return f"{key}={value}: no such option; {_suggest(value, options)}"
+                plugins = (
+                    "; pip install '.[sweep,search]' brings more" if is_hydra(override) else ""
+                )
+                return f"{key}={value}: no such option; {_suggest(value, options)}{plugins}"
         elif "." not in key and key not in _keys(config_name):
             return f"{key}: no such key or group; {_suggest(key, _keys(config_name))}"
-        elif not override.is_add() and not _is_hydra(override):
-            keys = _keys(config_name, [o for o in job if (CONFIG_DIR / o.split("=")[0]).is_dir()])
+        elif not override.is_add() and not is_hydra(override):
+            keys = _keys(config_name, [o for o in job if _options(o.split("=")[0])])
             if key not in keys:
                 return f"{key}: no such key; {_suggest(key, keys)}"
     return str(error)
+
+
+def _options(group: str) -> list[str]:
+    """Return the options of a config group, those of installed plugins included."""
+    loader = GlobalHydra.instance().config_loader()
+    return sorted(loader.get_group_options(group, ObjectType.CONFIG))
 
 
 def _suggest(word: str, known: Iterable[str]) -> str:
@@ -181,7 +206,7 @@ def _keys(config_name: str, groups: list[str] | None = None) -> list[str]:
         config = compose(config_name, groups or [])
     except HydraException:
         config = compose(config_name, [])
-    names = [folder.name for folder in CONFIG_DIR.iterdir() if folder.is_dir()]
+    names = [f.name for f in CONFIG_DIR.iterdir() if f.is_dir() and f.name != "hydra"]
     return sorted({*_dotted(OmegaConf.to_container(config, resolve=False), ""), *names})
 
 

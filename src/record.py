@@ -65,9 +65,12 @@ def recorded(folder: Path, report: dict[str, Any]) -> Iterator[None]:
         # Lightning's exception would end the process with exit code 0.
         report |= {"status": "interrupted", "reason": "SIGTERM"}
         raise SystemExit(128 + signal.SIGTERM) from None
-    except (KeyboardInterrupt, SystemExit):
-        report |= {"status": "interrupted", "reason": "SIGINT"}
-        raise SystemExit(128 + signal.SIGINT) from None
+    except (KeyboardInterrupt, SystemExit) as error:
+        # Lightning answers Ctrl-C with exit code 1; outside a fit a signal comes with its own.
+        code = getattr(error, "code", None)
+        stopped = signal.SIGTERM if code == 128 + signal.SIGTERM else signal.SIGINT
+        report |= {"status": "interrupted", "reason": stopped.name}
+        raise SystemExit(128 + stopped) from None
     except BaseException as error:
         report |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
         raise

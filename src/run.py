@@ -30,9 +30,12 @@ from src.terminal import log_to_file, log_to_terminal, print_header
 from src.training.allocator import keep_freed_memory
 from src.training.checkpoint import load_checkpoint
 from src.training.module import RegressionModule
-from src.training.run_folder import create_run_folder, find_checkpoint, run_name
-
-_FOLDER_OF_RANK_ZERO = "PRICE_MODELS_RUN_FOLDER"
+from src.training.run_folder import (
+    RUN_FOLDER_VARIABLE,
+    create_run_folder,
+    find_checkpoint,
+    run_name,
+)
 
 
 def run(config: DictConfig, choices: Mapping[str, Any], overrides: list[str]) -> float | None:
@@ -86,10 +89,10 @@ def run(config: DictConfig, choices: Mapping[str, Any], overrides: list[str]) ->
 def _run_folder(config: DictConfig, choices: Mapping[str, Any], overrides: list[str]) -> Path:
     """Make the run's folder; the other processes of a distributed run get the first one's."""
     if not is_first_process():
-        return Path(os.environ.get(_FOLDER_OF_RANK_ZERO, config.log_dir))
+        return Path(os.environ.get(RUN_FOLDER_VARIABLE, config.log_dir))
     name = run_name(choices, overrides, config.seed)
     folder = create_run_folder(Path(config.log_dir) / experiment_name(config, choices), name)
-    os.environ[_FOLDER_OF_RANK_ZERO] = str(folder)
+    os.environ[RUN_FOLDER_VARIABLE] = str(folder)
     return folder
 
 

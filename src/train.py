@@ -3,32 +3,42 @@
 import sys
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict, read_write
 
 from src.config import CONFIG_DIR, check_command_line, stop
 
 
 @hydra.main(config_path=str(CONFIG_DIR), config_name="train", version_base="1.3")
-def train(config: DictConfig) -> float | None:
-    """Train what `config` describes; return the best validation loss, the sweepers' objective."""
+def train(config: DictConfig) -> None:
+    """Train what `config` describes."""
     # Imported here: --help and --cfg answer at once, without torch.
     from src.run import run
 
     hydra_config = HydraConfig.get()
-    choices = dict(hydra_config.runtime.choices)
+    choices = {k: v for k, v in hydra_config.runtime.choices.items() if k != "sweep"}
+    with read_write(config), open_dict(config):
+        del config["sweep"]
     try:
-        return run(config, choices, list(hydra_config.overrides.task))
+        run(config, choices, list(hydra_config.overrides.task))
     except (ValueError, FloatingPointError) as error:
-        # In a sweep the other jobs go on, and Hydra reports the error at the end.
-        if str(hydra_config.mode).endswith("MULTIRUN"):
-            raise
         stop(str(error), code=2 if isinstance(error, ValueError) else 1)
 
 
 def main() -> None:
     """Run the command line."""
+    asked = get_args_parser().parse_args(sys.argv[1:])
+    runs = not (asked.help or asked.hydra_help or asked.cfg or asked.info or asked.shell_completion)
+    if runs and (asked.multirun or "hydra.mode=MULTIRUN" in asked.overrides):
+        # Not Hydra's own multirun: that one forgets what has run when something ends it.
+        from src.sweep import sweep
+
+        raise SystemExit(sweep("train", asked.overrides))
     check_command_line("train", sys.argv[1:])
+    for override in asked.overrides:
+        if runs and override.startswith(("sweep=", "sweep.")):
+            stop(f"{override} is for a multirun: add -m")
     train()
 
 

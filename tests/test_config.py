@@ -5,6 +5,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from src.config import ALLOWED_TARGETS, CONFIG_DIR, check_command_line, check_targets
+from src.train import main
 
 ROOT = CONFIG_DIR.parent
 
@@ -86,6 +87,13 @@ def test_a_config_can_name_nothing_to_call_that_is_not_on_the_list(target, place
         OmegaConf.update(config, place, node)
     with pytest.raises(ValueError, match="not a class this project builds"):
         check_targets(config)
+
+
+def test_a_sweeps_setting_without_a_sweep_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["train", "sweep.resume=true"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "sweep.resume=true is for a multirun: add -m" in capsys.readouterr().err
 
 
 def test_a_target_on_the_command_line_is_refused_before_anything_runs(capsys):

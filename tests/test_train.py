@@ -166,6 +166,24 @@ def test_a_gpu_that_is_not_there_is_refused_before_anything_is_written(
     assert not list(tmp_path.glob("lightning_logs/*/*"))
 
 
+def test_the_logged_training_loss_is_that_of_its_own_step(tiny_run):
+    def losses(every):
+        folder = tiny_run(
+            "experiment=price_lstm",
+            "logger=csv",
+            "trainer.limit_train_batches=7",
+            "trainer.max_epochs=2",
+            f"trainer.log_every_n_steps={every}",
+        )
+        with (folder / "metrics.csv").open() as file:
+            rows = [row for row in csv.DictReader(file) if row["train/loss"]]
+        return {int(row["step"]): float(row["train/loss"]) for row in rows}
+
+    every_step, every_third = losses(1), losses(3)
+    assert len(every_step) == 14
+    assert every_third == {step: every_step[step] for step in (2, 5, 8, 11)}
+
+
 def test_a_loss_that_is_not_a_number_stops_the_run_before_the_weights_change(
     tiny_run, tmp_path, monkeypatch
 ):
@@ -238,4 +256,4 @@ def test_the_defaults_list_names_every_group():
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
         config = compose("train")
     groups = {folder.name for folder in CONFIG_DIR.iterdir() if folder.is_dir()}
-    assert groups - {"experiment", "debug"} <= set(config)
+    assert groups - {"experiment", "debug", "hydra"} <= set(config)

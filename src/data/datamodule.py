@@ -9,10 +9,11 @@ import lightning.pytorch as pl
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from src.data.preparation import FEATURES, prepare
+from src.data.cache import load_and_prepare
+from src.data.preparation import FEATURES
 from src.data.sampler import KeyedBatchSampler
 from src.data.scaling import INPUTS, SCALERS, TARGETS, persistence_of
-from src.data.sources import BAR_COLUMNS, SOURCES, load_prices
+from src.data.sources import SOURCES
 from src.data.split import check_fractions
 from src.data.windows import WindowBatch, WindowDataset
 
@@ -88,15 +89,11 @@ class PriceDataModule(pl.LightningDataModule):
         """
         if self._is_set_up:
             return
-        table = load_prices(
+        table, data = load_and_prepare(
             self.source,
             self.path,
             date_column=self.date_column,
             close_column=self.close_column,
-            columns=BAR_COLUMNS if self.features == "bars" else ("close",),
-        )
-        data = prepare(
-            table,
             features=self.features,
             context_length=self.context_length,
             target=self.target,
@@ -114,7 +111,8 @@ class PriceDataModule(pl.LightningDataModule):
         self.num_features = len(data.features.names)
         self.feature_names, self.feature_units = data.features.names, data.features.units
         self.feature_groups = data.features.groups
-        self.feature_mean, self.feature_std = data.mean, data.std
+        # Copies: a model takes them over, and loading a checkpoint writes into a model's tensors.
+        self.feature_mean, self.feature_std = data.mean.clone(), data.std.clone()
         self.input_scaling, self.target_scaling = data.input_scaling, data.target_scaling
         self.persistence = persistence_of(data.target_scaling)
         self._is_set_up = True

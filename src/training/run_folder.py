@@ -15,6 +15,8 @@ from typing import Any, Literal
 REPORT = "report.json"
 CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
+RUN_FOLDER_VARIABLE = "PRICE_MODELS_RUN_FOLDER"
+"""Tells the other processes of a distributed run, and the sweep, which folder was made."""
 LONGEST_NAME = 120
 
 

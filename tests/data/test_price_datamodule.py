@@ -11,7 +11,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from src.data import PriceDataModule, datamodule, encode_closes, load_prices
+from src.data import PriceDataModule, cache, encode_closes, load_prices
 from src.data.errors import DataError
 from src.data.preparation import prepare
 
@@ -93,7 +93,8 @@ def test_rows_after_the_training_split_leave_training_bitwise_the_same(settings,
             values[end:] *= 10
         return dataclasses.replace(table, columns=columns)
 
-    monkeypatch.setattr(datamodule, "load_prices", load_tampered)
+    monkeypatch.setattr(cache, "load_prices", load_tampered)
+    monkeypatch.setattr(cache, "_load_and_prepare", cache._load_and_prepare.__wrapped__)
     after = ready(**settings)
     assert before.input_scaling == after.input_scaling
     assert before.target_scaling == after.target_scaling

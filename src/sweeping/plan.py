@@ -1,0 +1,148 @@
+"""What a multirun is going to do: every job composed, checked and named before the first starts."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from src.config import compose_job
+from src.sweeping.expand import expand, first_values, is_hydra, line, parse
+from src.sweeping.manifest import Job, Plan
+
+# How a sweep goes, where runs write and who watches them: no result depends on it.
+_NO_PART_OF_A_JOB = ("sweep", "log_dir", "logger")
+
+
+@dataclass
+class Sweep:
+    """A multirun before it starts.
+
+    Args:
+        plan: what its manifest will say.
+        configs: the composed config of every job; of a search, of the first only.
+        hydra: the overrides of Hydra itself.
+        overrides: what the sweeper is given.
+        swept: the keys with several values.
+        how: the `sweep.key=value` items, which change no job.
+        is_search: whether a sweeper decides on later jobs from the results of earlier ones.
+    """
+
+    plan: Plan
+    configs: list[DictConfig]
+    hydra: list[str]
+    overrides: list[str]
+    swept: list[str]
+    how: list[str]
+    is_search: bool
+
+    @property
+    def settings(self) -> DictConfig:
+        """The first job's config, for what is the same in all: `sweep` and `hydra`."""
+        return self.configs[0]
+
+
+def plan_sweep(config_name: str, command: Sequence[str]) -> Sweep:
+    """Compose every job that a command line asks for.
+
+    Args:
+        config_name: the main config's name in conf/, without ".yaml".
+        command: the overrides as typed, Hydra's own included.
+
+    Raises:
+        ValueError: a job cannot be; the line says which and why.
+    """
+    try:
+        typed = parse(command)
+        hydra = [line(o) for o in typed if is_hydra(o)]
+        own = [o for o in typed if not is_hydra(o)]
+        how = [line(o) for o in own if _is_setting(o)]
+        first = compose_job(config_name, [*hydra, *first_values(own)])
+        preset = [f"{k}={v}" for k, v in (first.hydra.sweeper.params or {}).items()]
+        overrides = parse([*preset, *(line(o) for o in own if not _is_setting(o))])
+        is_search = "BasicSweeper" not in first.hydra.sweeper._target_
+        lists = [first_values(overrides)] if is_search else expand(overrides, _zipped(first))
+    except HydraException as error:
+        raise ValueError(str(error)) from None
+    configs = [compose_job(config_name, [*hydra, *how, *job]) for job in lists]
+    swept = [o for o in overrides if o.is_sweep_override()]
+    keys = [o.key_or_group for o in swept]
+    if is_search:
+        plan = _plan_search(command, configs[0], swept)
+    else:
+        plan = _plan_jobs(command, configs, lists, keys)
+    return Sweep(plan, configs, hydra, [line(o) for o in overrides], keys, how, is_search)
+
+
+def new_job(index: int, overrides: Sequence[str], swept: Sequence[str], digest: str) -> Job:
+    """Return a job that waits, named by what it varies.
+
+    >>> new_job(0, ["pooling=mean", "seed=1", "trainer.max_epochs=2"], ["pooling", "seed"], "").name
+    'pooling=mean seed=1'
+    """
+    varied = [o for o in overrides if o.lstrip("+").split("=")[0].split("@")[0] in swept]
+    return Job(index, " ".join(varied) or "the only job", varied, list(overrides), digest)
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """Return the part of a composed config that a job's result depends on, as plain values."""
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    resolved = OmegaConf.to_container(own, resolve=True)
+    assert isinstance(resolved, dict)
+    return {str(k): value for k, value in resolved.items() if k not in _NO_PART_OF_A_JOB}
+
+
+def fingerprint(config: DictConfig) -> str:
+    """Return a digest of a job's config, and of the file its prices come from."""
+    path = OmegaConf.select(config, "data.path")
+    file = Path(path).expanduser() if path else None
+    if not file or not file.is_file():
+        return _digest(plain(config))
+    with file.open("rb") as prices:
+        return _digest([plain(config), hashlib.file_digest(prices, "sha256").hexdigest()])
+
+
+def _plan_jobs(
+    command: Sequence[str],
+    configs: Sequence[DictConfig],
+    lists: Sequence[list[str]],
+    swept: Sequence[str],
+) -> Plan:
+    jobs = [
+        new_job(index, overrides, swept, fingerprint(config))
+        for index, (overrides, config) in enumerate(zip(lists, configs, strict=True))
+    ]
+    whole = _digest([job.fingerprint for job in jobs])
+    names = [job.name for job in jobs]
+    return Plan(list(command), names, whole, plain(configs[0]), len(jobs), jobs)
+
+
+def _plan_search(command: Sequence[str], config: DictConfig, space: Sequence[Override]) -> Plan:
+    asked = [line(override) for override in space]
+    sampling = OmegaConf.to_container(config.hydra.sweeper.get("sampler", {}), resolve=True)
+    whole = _digest([fingerprint(config), sampling])
+    trials = config.hydra.sweeper.get("n_trials", 0)
+    return Plan(list(command), asked, whole, plain(config), trials)
+
+
+def _zipped(config: DictConfig) -> bool | list[str]:
+    zipped = config.sweep.zip
+    return zipped if isinstance(zipped, bool) else list(zipped)
+
+
+def _is_setting(override: Override) -> bool:
+    """Say whether an override tells how the sweep goes, and refuse several values for that."""
+    if not override.key_or_group.startswith("sweep."):
+        return False
+    if override.is_sweep_override():
+        raise ValueError(f"{override.key_or_group} has several values; it is one for all jobs")
+    return True
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -1,0 +1,111 @@
+import json
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+
+from src.sweeping.locks import is_held
+from src.sweeping.manifest import Job, Manifest, Plan, difference, find_sweep
+
+
+def plan_of(number, fingerprint="f"):
+    jobs = [Job(i, f"seed={i}", [f"seed={i}"], [f"seed={i}"], "") for i in range(number)]
+    return Plan([], [job.name for job in jobs], fingerprint, {}, number, jobs)
+
+
+def test_what_is_written_is_read(tmp_path):
+    manifest = Manifest.create(tmp_path, plan_of(2))
+    manifest.start(1)
+    manifest.end(1, "finished", objective=0.5, folder="../../run")
+    assert Manifest(tmp_path).read() == manifest.read()
+    job = manifest.read().jobs[1]
+    assert (job.status, job.objective, job.folder, job.attempts) == (
+        "finished",
+        0.5,
+        "../../run",
+        1,
+    )
+
+
+def test_a_job_that_starts_again_forgets_how_it_ended(tmp_path):
+    manifest = Manifest.create(tmp_path, plan_of(1))
+    manifest.start(0)
+    manifest.end(0, "failed", reason="why", folder="run")
+    manifest.start(0)
+    job = manifest.read().jobs[0]
+    assert (job.status, job.reason, job.folder, job.attempts) == ("running", None, None, 2)
+
+
+def change_often(folder, index):
+    for number in range(30):
+        Manifest(folder).update(index, attempts=number)
+
+
+def test_processes_that_write_at_once_lose_nothing(tmp_path):
+    manifest = Manifest.create(tmp_path, plan_of(4))
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=change_often, args=(tmp_path, i)) for i in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [job.attempts for job in manifest.read().jobs] == [29] * 4
+
+
+def hold(folder):
+    with Manifest(folder).own(0):
+        time.sleep(60)
+
+
+def test_a_job_is_alive_as_long_as_its_process(tmp_path):
+    manifest = Manifest.create(tmp_path, plan_of(1))
+    worker = multiprocessing.get_context("fork").Process(target=hold, args=(tmp_path,))
+    worker.start()
+    while not manifest.is_alive(0):
+        time.sleep(0.01)
+    manifest.start(0)
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.join()
+    assert not manifest.is_alive(0)
+    manifest.interrupt("SIGTERM")
+    assert manifest.read().jobs[0].status == "interrupted"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"jobs": 3}', '{"jobs": [{}]}'])
+def test_a_damaged_manifest_is_named(tmp_path, content):
+    (tmp_path / "sweep.json").write_text(content)
+    with pytest.raises(ValueError, match="is not a sweep's manifest"):
+        Manifest(tmp_path).read()
+
+
+def test_the_manifest_is_plain_json(tmp_path):
+    Manifest.create(tmp_path, plan_of(1))
+    job = json.loads((tmp_path / "sweep.json").read_text())["jobs"][0]
+    assert {"index", "name", "overrides", "status", "reason", "folder", "duration_s"} <= set(job)
+
+
+def test_the_latest_sweep_of_the_same_jobs_is_found(tmp_path):
+    for name, number, fingerprint in [("1", 2, "f"), ("2", 2, "g"), ("3", 3, "f")]:
+        (tmp_path / name).mkdir()
+        Manifest.create(tmp_path / name, plan_of(number, fingerprint))
+    (tmp_path / "4").mkdir()
+    (tmp_path / "4" / "sweep.json").write_text("damaged")
+    asked = ["seed=0", "seed=1"]
+    assert find_sweep(tmp_path, asked, "f").folder.name == "1"
+    assert find_sweep(tmp_path, asked, "other").folder.name == "2"
+    with pytest.raises(ValueError, match="nothing to resume"):
+        find_sweep(tmp_path, ["seed=5"], "f")
+
+
+def test_a_difference_names_keys_that_come_and_go():
+    assert difference({"a": 1, "b": {"c": 2}}, {"b": {"d": 3}}) == [
+        "a: 1 -> None",
+        "b.c: 2 -> None",
+        "b.d: None -> 3",
+    ]
+
+
+def test_a_lock_that_nobody_made_is_not_held(tmp_path):
+    assert not is_held(tmp_path / "lock")
