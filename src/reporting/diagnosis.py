@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Group
+from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 SHOWN_NAMES = 8
+NO_ALARM = "No alarm: zero by construction, or features too rare to tell from dead ones here"
 
 
 def findings_view(diagnosis: Mapping[str, Any]) -> Group:
@@ -24,13 +26,13 @@ def findings_view(diagnosis: Mapping[str, Any]) -> Group:
         lines += _lines(finding, f"{number}. ", "bold red")
     benign = [finding for finding in findings if finding["benign"]]
     if benign:
-        lines.append(Text("Benign: no action needed", style="bold"))
+        lines.append(Text(NO_ALARM, style="bold"))
     for finding in benign:
         lines += _lines(finding, "- ", "green")
     return Group(*lines)
 
 
-def _lines(finding: Mapping[str, Any], mark: str, style: str) -> list[Text]:
+def _lines(finding: Mapping[str, Any], mark: str, style: str) -> list[RenderableType]:
     place = finding["parameter"] or finding["module"] or "model"
     head = Text.assemble(
         mark, (finding["cause"], style), f" in {place}: {finding['fraction']:.1%} of its gradient"
@@ -38,11 +40,11 @@ def _lines(finding: Mapping[str, Any], mark: str, style: str) -> list[Text]:
     if finding["confirmed"] is not None:
         proof = "confirmed" if finding["confirmed"] else "not confirmed"
         head.append(f" ({proof} by intervention)")
-    lines = [head]
-    if finding["indices"]:
-        lines.append(Text(f"   {_names(finding['indices'])}", style="dim"))
+    lines: list[RenderableType] = [head]
+    if any(isinstance(index, str) for index in finding["indices"]):
+        lines.append(Padding(Text(_names(finding["indices"]), style="dim"), (0, 0, 0, 3)))
     if finding["remedy"]:
-        lines.append(Text(f"   {finding['remedy']}"))
+        lines.append(Padding(Text(finding["remedy"]), (0, 0, 0, 3)))
     return lines
 
 
