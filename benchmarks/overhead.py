@@ -222,6 +222,7 @@ def measure(name: str, rounds: int, block: int) -> dict[str, Any]:
         started = time.perf_counter()
         variants["default"][0].on_train_end(trainer, module)
         final_s = time.perf_counter() - started
+        trainer.logger.experiment.close()  # its thread would still write while the folder goes
     off, off_cpu = turns.block_s.pop("off")[1:], turns.block_cpu_s["off"][1:]
     return {
         "model": name,
