@@ -257,7 +257,8 @@ def table(results: list[dict[str, Any]]) -> str:
         "# What monitoring costs",
         "",
         "Ratio to the same training step without callbacks, one CPU thread; median of "
-        "interleaved rounds [quartiles]. Written by `python -m benchmarks.overhead --write`.",
+        "interleaved rounds [quartiles]. Written by "
+        f"`python -m benchmarks.overhead --rounds {results[0]['rounds']} --write`.",
         "",
         "| model | step without | variant | whole step | CPU time in the hooks |",
         "|---|---|---|---|---|",
