@@ -66,7 +66,6 @@ def test_every_callbacks_option_runs_from_end_to_end(tiny_run, option):
 @pytest.mark.parametrize("group", ["data", "trainer", "logger", "sweep", "debug"])
 def test_every_other_option_composes(composed, group):
     for file in (CONFIG_DIR / group).glob("*.yaml"):
-        # The search is composed with its sweeper, an extra that the tests install.
         config, choices = composed(f"{group}={file.stem}")
         assert choices[group] == file.stem
         assert config.seed == 0
@@ -113,20 +112,6 @@ def test_the_naive_model_scores_exactly_as_its_own_baseline(tiny_run):
 
 def weights_of(folder):
     return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-
-
-@pytest.mark.parametrize("option", sorted(f.stem for f in (CONFIG_DIR / "callbacks").glob("*")))
-def test_every_callbacks_option_runs_from_end_to_end(tiny_run, option):
-    assert report_of(tiny_run(f"callbacks={option}"))["status"] == "finished"
-
-
-@pytest.mark.parametrize("group", ["data", "trainer", "logger", "sweep", "debug"])
-def test_every_other_option_composes(composed, group):
-    for file in (CONFIG_DIR / group).glob("*.yaml"):
-        # The search is composed with its sweeper, an extra that the tests install.
-        config, choices = composed(f"{group}={file.stem}")
-        assert choices[group] == file.stem
-        assert config.seed == 0
 
 
 @pytest.mark.parametrize("preset", ["price_lstm", "bars_transformer"])
