@@ -5,6 +5,8 @@ from torch import Tensor
 
 SAMPLE_ROWS = 512
 """Rows kept for questions that need values, such as which features are copies of one another."""
+RESOLUTION = 1e-6
+"""Relative difference below which two float32 values count as one."""
 
 
 def rows_of(tensor: Tensor, axis: int) -> Tensor:
@@ -66,7 +68,18 @@ class FeatureStats:
         """(features,) bool: one value other than zero in every row, to float32 resolution."""
         spread = self.maximum - self.minimum
         size = torch.maximum(self.minimum.abs(), self.maximum.abs())
-        return ~self.dead & (self.nonfinite == 0) & (spread <= 1e-6 * size)
+        return ~self.dead & (self.nonfinite == 0) & (spread <= RESOLUTION * size)
+
+    @property
+    def departures(self) -> Tensor:
+        """(features,) in how many rows of the sample a feature leaves its resting value.
+
+        That is the median: zero for a rare feature, or whatever a normalisation made of zero.
+        """
+        if not len(self.sample):
+            return torch.zeros(self.features, dtype=torch.long)
+        away = (self.sample - self.sample.median(0).values).abs()
+        return (away > RESOLUTION * self.sample.abs().amax(0)).sum(0)
 
     @property
     def sizes(self) -> Tensor:

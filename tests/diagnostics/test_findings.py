@@ -125,6 +125,15 @@ def test_feature_stats_equal_a_pass_over_all_rows() -> None:
     torch.testing.assert_close(stats.sizes[:2], rows[:, :2].square().mean(0).sqrt())
 
 
+def test_a_feature_departs_where_it_is_not_at_its_resting_value() -> None:
+    stats = FeatureStats(5)
+    assert stats.departures.tolist() == [0] * 5
+    at_rest, rare, shifted = [0.0] * 5, [0.0, 0.0, 3.0, 0.0, 0.0], [-0.1, -0.1, -0.1, 2.0, -0.1]
+    rounded, moving = [0.1, 0.1, 0.1, 0.1 + 1e-8, 0.1], [1.0, 2.0, 3.0, 4.0, 5.0]
+    stats.add(torch.tensor([at_rest, rare, shifted, rounded, moving]).T)
+    assert stats.departures.tolist() == [0, 1, 1, 0, 4]
+
+
 def test_rules_are_silent_on_an_empty_record() -> None:
     from src.diagnostics.record import Record
     from src.diagnostics.rules import RULES

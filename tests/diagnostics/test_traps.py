@@ -98,6 +98,16 @@ def rare_one_hot() -> Case:
     return case
 
 
+def standardised(events: dict[int, int], number: int) -> Case:
+    """Set features to -0.03 but in one step of one batch of eight, more rows than are kept."""
+    case = replace(healthy(), batches=make_batches(count=8))
+    for feature, step in events.items():
+        for batch in case.batches:
+            batch["x"][..., feature] = -0.03
+        case.batches[number]["x"][:, step, feature] = 30.0
+    return case
+
+
 def warm_up() -> Case:
     case = healthy()
     assert case.optimizer is not None
@@ -157,6 +167,7 @@ TRAPS: dict[str, Callable[[], Case]] = {
     "ordinary ReLU sparsity": rectified,
     "deliberate freezing": frozen_backbone,
     "rare one-hot features": rare_one_hot,
+    "standardised events too rare for the sample": lambda: standardised({3: 2, 5: 7}, number=7),
     "warm-up from rate zero": warm_up,
     "batch size one": one_sample_batches,
     "uniform attention": lambda: Case(AttentionPool(), make_batches()),
@@ -171,6 +182,12 @@ TRAPS: dict[str, Callable[[], Case]] = {
 def test_trap_raises_no_alarm(trap: str) -> None:
     diagnosis = TRAPS[trap]().diagnose()
     assert not diagnosis.alarms, str(diagnosis)
+
+
+def test_copies_of_a_standardised_rare_feature_are_found_where_its_events_are_seen() -> None:
+    (finding,) = standardised({3: 2, 5: 2, 8: 7}, number=0).diagnose().alarms
+    assert (finding.cause, finding.indices) == ("duplicate_input", (3, 5))
+    assert finding.confirmed
 
 
 def test_key_third_of_attention_bias_is_structural_and_confirmed() -> None:

@@ -87,20 +87,24 @@ def find_constant_input(record: Record) -> list[Finding]:
 
 
 def find_duplicate_input(record: Record) -> list[Finding]:
-    """Find features that are proportional to one another: copies of one gradient column."""
+    """Find features that are proportional to one another: copies of one gradient column.
+
+    Features that stay at rest in the sample, constant or rare and shifted by a normalisation, all
+    look alike there: which of them are copies only rows in which they move can tell.
+    """
     findings = []
     for module in readers(record):
         stats = module.input
         assert stats is not None
         if stats.nonfinite.any():
             continue
-        rich = (stats.nonzero >= MIN_ROWS) & ~stats.constant
-        groups = duplicate_columns(stats.sample.double() * rich, tolerance=1e-5)
+        moving = stats.departures >= MIN_ROWS
+        groups = duplicate_columns(stats.sample.double() * moving, tolerance=1e-5)
         if not groups:
             continue
         copies = [column for group in groups for column in group]
-        hidden = _dead_before(record, module, stats.features)
-        why = "; the zeros are only hidden by the normalisation in front" if hidden else ""
+        hidden = _dead_before(record, module, copies)
+        hint = " Their zeros are only hidden: norm=feature keeps features apart." if hidden else ""
         findings.append(
             _finding(
                 record,
@@ -114,7 +118,7 @@ def find_duplicate_input(record: Record) -> list[Finding]:
                     "features": stats.features,
                     "zero_before_normalisation": hidden,
                 },
-                f"Keep one feature of each group{why}; norm=feature keeps features apart.",
+                f"Keep one feature of each group.{hint}",
             )
         )
     return findings
@@ -151,14 +155,15 @@ def find_misscaled_input(record: Record) -> list[Finding]:
     return findings
 
 
-def _dead_before(record: Record, module: ModuleRecord, features: int) -> int:
-    """Count the features that were zero before a normalisation without parameters."""
+def _dead_before(record: Record, module: ModuleRecord, columns: list[int]) -> int:
+    """Count those of a module's features that were zero before a normalisation."""
+    assert module.input is not None
     return max(
         (
-            int(earlier.input.dead.sum())
+            int(earlier.input.dead[columns].sum())
             for earlier in record.called
             if earlier.order < module.order and earlier.from_data and earlier.input is not None
-            if earlier.input.features == features
+            if earlier.input.features == module.input.features
         ),
         default=0,
     )
