@@ -5,7 +5,7 @@ from src.models.pooling.attention import (
     AttentiveStatsPooling,
     MultiheadPooling,
 )
-from src.models.pooling.base import Pooled, Pooling
+from src.models.pooling.base import Pooled, Pooling, WeightedPooling
 from src.models.pooling.learned import (
     ExponentialPooling,
     GatedPooling,
@@ -26,5 +26,6 @@ __all__ = [
     "MultiheadPooling",
     "Pooled",
     "Pooling",
+    "WeightedPooling",
     "initial_logits",
 ]

@@ -7,10 +7,16 @@ import torch
 from torch import Tensor, nn
 
 from src.models.masking import blank_padding
-from src.models.pooling.base import Pooled, Pooling, masked_softmax, weighted_sum
+from src.models.pooling.base import (
+    Pooled,
+    Pooling,
+    WeightedPooling,
+    masked_softmax,
+    weighted_sum,
+)
 
 
-class AttentionPooling(Pooling):
+class AttentionPooling(WeightedPooling):
     """Score each step by Linear(D, 1)(h) / sqrt(D) and softmax over time, per sample.
 
     The bias raises all scores alike, which the softmax ignores: its gradient is zero by design.
@@ -74,7 +80,7 @@ class MultiheadPooling(Pooling):
         return Pooled(torch.cat(heads, dim=1), weights_bht.mean(dim=1))
 
 
-class AttentiveStatsPooling(Pooling):
+class AttentiveStatsPooling(WeightedPooling):
     """Concatenate the attention-weighted mean and standard deviation of every unit.
 
     Args:

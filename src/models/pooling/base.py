@@ -3,6 +3,7 @@
 Shapes: B batch, T time steps, D hidden size.
 """
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
@@ -23,12 +24,11 @@ class Pooled(NamedTuple):
     weights: Tensor
 
 
-class Pooling(nn.Module):
-    """Reduce a sequence of hidden states to one vector, a weighted sum unless said otherwise.
+class Pooling(nn.Module, ABC):
+    """Reduce a sequence of hidden states to one vector; say which steps it came from.
 
-    A subclass says how steps are weighed (`weigh`) and, where a weighted sum is not the answer,
-    what becomes of them (`combine`). With a mask, padded steps are blanked before anything looks
-    at them and weigh exactly 0; a sample without a single real step is refused.
+    With a mask, padded steps are blanked before anything looks at them and weigh exactly 0; a
+    sample without a single real step is refused.
 
     Args:
         hidden_size: Width of the hidden states, D.
@@ -45,6 +45,7 @@ class Pooling(nn.Module):
         """Width of the pooled vector, D'."""
         return self.hidden_size
 
+    @abstractmethod
     def forward(self, hidden_btd: Tensor, mask_bt: Tensor | None = None) -> Pooled:
         """Pool over time.
 
@@ -58,14 +59,29 @@ class Pooling(nn.Module):
         Raises:
             ValueError: If the mask has another shape or type, or leaves a sample empty.
         """
+
+
+class WeightedPooling(Pooling):
+    """Weigh the steps, then sum them.
+
+    A subclass says how steps are weighed (`weigh`) and, where a weighted sum is not the answer,
+    what becomes of them (`combine`).
+
+    Args:
+        hidden_size: Width of the hidden states, D.
+        context_length: Steps per window, T.
+    """
+
+    def forward(self, hidden_btd: Tensor, mask_bt: Tensor | None = None) -> Pooled:
+        """Pool over time: (B, T, D) and mask (B, T) to vectors (B, D') and weights."""
         if mask_bt is not None:
             hidden_btd = blank_padding(hidden_btd, mask_bt)
         weights = self.weigh(hidden_btd, mask_bt)
         return Pooled(self.combine(hidden_btd, weights), weights)
 
+    @abstractmethod
     def weigh(self, hidden_btd: Tensor, mask_bt: Tensor | None) -> Tensor:
-        """Weigh the steps; shape (B, T), or (T,) without a mask. Subclasses say how."""
-        raise NotImplementedError
+        """Weigh the steps; shape (B, T), or (T,) without a mask."""
 
     def combine(self, hidden_btd: Tensor, weights: Tensor) -> Tensor:
         """Turn weighed steps into one vector, shape (B, D')."""

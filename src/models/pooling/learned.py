@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from src.models.masking import last_real_step
-from src.models.pooling.base import Pooling, masked_softmax, weight_dtype
+from src.models.pooling.base import WeightedPooling, masked_softmax, weight_dtype
 
 INITIALISATIONS = ("uniform", "recency_probability", "recency_log")
 
@@ -45,7 +45,7 @@ def initial_logits(context_length: int, init: str) -> Tensor:
     return profile + 0.01 * torch.randn(context_length)
 
 
-class LearnablePooling(Pooling):
+class LearnablePooling(WeightedPooling):
     """Weigh each position by the softmax of a learned logit, the same for all samples.
 
     Args:
@@ -88,7 +88,7 @@ class GatedPooling(LearnablePooling):
         return pooled_bd * self.gate(pooled_bd).sigmoid()
 
 
-class ExponentialPooling(Pooling):
+class ExponentialPooling(WeightedPooling):
     """Let the weight fall by a constant factor per step back from the last real one.
 
     Args:

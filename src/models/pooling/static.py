@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from src.models.masking import check_mask, last_real_step
-from src.models.pooling.base import Pooled, Pooling, weight_dtype
+from src.models.pooling.base import Pooled, Pooling, WeightedPooling, weight_dtype
 
 
-class MeanPooling(Pooling):
+class MeanPooling(WeightedPooling):
     """Average the steps, so each receives the same share of the gradient, 1 / T.
 
     >>> MeanPooling(1, 2)(torch.tensor([[[1.0], [3.0]]]))
@@ -26,7 +26,7 @@ class MeanPooling(Pooling):
         return mask_bt.to(dtype) / mask_bt.sum(dim=1, keepdim=True)
 
 
-class LastPooling(Pooling):
+class LastPooling(WeightedPooling):
     """Take the last real step, as recurrent regressors do.
 
     >>> LastPooling(1, 2)(torch.tensor([[[1.0], [3.0]]]))
