@@ -41,6 +41,8 @@ ALLOWED_TARGETS = frozenset(
         ),
         *(f"torch.optim.{name}" for name in ("Adam", "AdamW", "SGD", "RMSprop", "NAdam", "RAdam")),
         "src.data.PriceDataModule",
+        "src.data.ScenarioDataModule",
+        "src.data.Schedule",
         *(
             f"src.models.{name}"
             for name in (
@@ -81,6 +83,14 @@ ALLOWED_TARGETS = frozenset(
         ),
     }
 )
+
+
+def scaled(steps: int, *, _root_: DictConfig) -> int:
+    """Return a number of steps times `schedule.scale`, at least 1: `${scaled:500}` in a config."""
+    return max(1, round(steps * _root_.schedule.scale))
+
+
+OmegaConf.register_new_resolver("scaled", scaled, replace=True)
 
 
 def stop(message: str, code: int = 2) -> NoReturn:
@@ -173,13 +183,13 @@ def _explain(error: Exception, config_name: str, job: list[str]) -> str:
                 plugins = (
                     "; pip install '.[sweep,search]' brings more" if is_hydra(override) else ""
                 )
-                return f"{key}={value}: no such option; {_suggest(value, options)}{plugins}"
+                return f"{key}={value}: no such option; {suggest(value, options)}{plugins}"
         elif "." not in key and key not in _keys(config_name):
-            return f"{key}: no such key or group; {_suggest(key, _keys(config_name))}"
+            return f"{key}: no such key or group; {suggest(key, _keys(config_name))}"
         elif not override.is_add() and not is_hydra(override):
             keys = _keys(config_name, [o for o in job if _options(o.split("=")[0])])
             if key not in keys:
-                return f"{key}: no such key; {_suggest(key, keys)}"
+                return f"{key}: no such key; {suggest(key, keys)}"
     return str(error)
 
 
@@ -189,7 +199,8 @@ def _options(group: str) -> list[str]:
     return sorted(loader.get_group_options(group, ObjectType.CONFIG))
 
 
-def _suggest(word: str, known: Iterable[str]) -> str:
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return a hint for a name that does not exist: the nearest that do, or all there are."""
     known = list(known)
     near = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
     if not near:

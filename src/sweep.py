@@ -5,6 +5,7 @@ sweep.resume=true the same command goes on where an earlier one stopped. A job t
 starts again from its first step, so that each result is the one of an undisturbed run.
 """
 
+import json
 import logging
 import signal
 import sys
@@ -56,17 +57,30 @@ def sweep(config_name: str, command: Sequence[str]) -> int:
 
 
 def _check_values(asked: Sweep) -> None:
-    """Build every job's data and model once: a bad value is found now, not in the night."""
+    """Build data and model once for each config that differs in more than the seed.
+
+    A bad value is found now, not in the night.
+    """
     from src.build import build_datamodule, build_module
 
+    seen = set()
     for index, config in enumerate(asked.configs):
-        own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        if (values := _apart_from_seed(config)) in seen:
+            continue
+        seen.add(values)
         try:
-            _refuse_relaunching(own)
-            build_module(own, build_datamodule(own))
+            _refuse_relaunching(config)
+            build_module(config, build_datamodule(config))
         except ValueError as error:
             names = [job.name for job in asked.plan.jobs] or ["first values"]
             raise ValueError(f"job {index} ({names[index]}): {error}") from None
+
+
+def _apart_from_seed(config: DictConfig) -> str:
+    """Return a config's values as text, without its seed: what takes the seed says `${seed}`."""
+    values = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(values, dict)
+    return json.dumps({k: v for k, v in values.items() if k != "seed"}, default=str)
 
 
 def _refuse_relaunching(config: DictConfig) -> None:
@@ -91,7 +105,7 @@ def _run(asked: Sweep, manifest: Manifest, config_name: str, console: Console) -
     plan = manifest.read()
     complete = sum(job.status == "finished" for job in plan.jobs) == plan.total
     console.print(status_table(plan))
-    if not stopped_by:
+    if not stopped_by and asked.settings.sweep.compare:
         _compare(manifest.folder, console)
     if not complete:
         console.print("the same command with sweep.resume=true runs what is not finished")

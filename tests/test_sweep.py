@@ -114,6 +114,29 @@ def test_resume_runs_only_what_is_unfinished(swept):
     assert after["jobs"][0] == plan["jobs"][0]
 
 
+BLOCKS = "sweep.blocks={a: {pooling: 'last,mean'}, b: {pooling: last}, lr: {optimizer.lr: '1e30'}}"
+
+
+def test_blocks_run_as_one_sweep_and_resume_as_one(swept):
+    code, (folder, plan) = swept(BLOCKS, "seed=0,1")
+    assert code == 1
+    assert [job["name"] for job in plan["jobs"]] == [
+        f"{key} seed={seed}"
+        for key in ("pooling=last", "pooling=mean", "optimizer.lr=1e+30")
+        for seed in (0, 1)
+    ]
+    assert statuses(plan) == ["finished"] * 4 + ["failed"] * 2
+    for job in plan["jobs"][:4]:
+        assert report_of(folder / job["folder"])["config"]["seed"] == int(job["name"][-1])
+    _, (again, after) = swept(BLOCKS, "seed=0,1", "sweep.resume=true")
+    assert again == folder
+    assert [job["attempts"] for job in after["jobs"]] == [1, 1, 1, 1, 2, 2]
+    code, (part, plan) = swept(BLOCKS, "seed=0,1", "sweep.only=[b]")
+    assert part != folder
+    assert code == 0
+    assert [job["name"] for job in plan["jobs"]] == ["pooling=last seed=0", "pooling=last seed=1"]
+
+
 def test_resume_of_a_finished_sweep_runs_nothing(swept):
     _, (folder, before) = swept("seed=0")
     code, (again, after) = swept("seed=0", f"sweep.resume={folder}")
@@ -160,6 +183,11 @@ def test_a_sweep_that_runs_is_not_started_a_second_time(swept, capfd):
         (("trainer=ddp", "seed=0,1"), "ddp_spawn"),
         (("hydra/launcher=joblob", "seed=0,1"), "did you mean joblib"),
         (("seed=0,1", "sweep.resume=nowhere"), "nowhere"),
+        ((BLOCKS, "sweep.only=[bb]"), "sweep.only: no block bb; did you mean b?"),
+        ((BLOCKS, "sweep.only=[]"), "sweep.only is empty; choose from a, b, lr"),
+        (("sweep.only=[a]",), "this sweep has no blocks"),
+        (("sweep.blocks={a: {pooling: 'mean,gatd'}}",), "did you mean gated"),
+        ((BLOCKS.replace("1e30", "-1"), "seed=0,1"), "job 4 (optimizer.lr=-1 seed=0)"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_written(
@@ -195,6 +223,20 @@ def test_data_is_prepared_once_for_all_jobs(swept, monkeypatch):
     )
     swept("pooling=last,mean")
     assert len(loads) == 1
+
+
+def test_data_and_model_are_checked_once_for_all_seeds(swept, monkeypatch):
+    from src import build
+
+    checked = []
+    build_module = build.build_module
+    monkeypatch.setattr(
+        build, "build_module", lambda c, data: checked.append(c) or build_module(c, data)
+    )
+    # After a refusal nothing runs: what was built was built to check it.
+    with pytest.raises(SystemExit):
+        swept("model.num_layers=1,2,0", "seed=0,1,2")
+    assert [(c.model.num_layers, c.seed) for c in checked] == [(1, 0), (2, 0), (0, 0)]
 
 
 def test_jobs_run_beside_each_other_under_joblib(swept, capfd):

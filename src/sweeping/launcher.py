@@ -43,7 +43,8 @@ class RecordedLauncher:
         self._know(batch, job_overrides)
         unfinished = [job for job in self._now(batch) if job.status != "finished"]
         for job in unfinished:
-            self.manifest.update(job.index, status="waiting", reason=None)
+            if job.status != "waiting":
+                self.manifest.update(job.index, status="waiting", reason=None)
         self._share_threads(len(unfinished))
         self._run(unfinished)
         return [_returned(job) for job in self._now(batch)]

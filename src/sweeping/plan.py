@@ -2,17 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from src.config import compose_job
-from src.sweeping.expand import expand, first_values, is_hydra, line, parse
+from src.sweeping.blocks import Wanted, chosen_blocks, factorial, union
+from src.sweeping.composing import compose_jobs, own_part
+from src.sweeping.expand import first_values, is_hydra, line, parse
 from src.sweeping.manifest import Job, Plan
 
 # How a sweep goes, where runs write and who watches them: no result depends on it.
@@ -26,8 +28,9 @@ class Sweep:
     Args:
         plan: what its manifest will say.
         configs: the composed config of every job; of a search, of the first only.
+        settings: the first job's config with Hydra's part, for what is the same in all jobs.
         hydra: the overrides of Hydra itself.
-        overrides: what the sweeper is given.
+        overrides: what the sweeper is given: what all blocks have in common.
         swept: the keys with several values.
         how: the `sweep.key=value` items, which change no job.
         is_search: whether a sweeper decides on later jobs from the results of earlier ones.
@@ -35,16 +38,12 @@ class Sweep:
 
     plan: Plan
     configs: list[DictConfig]
+    settings: DictConfig
     hydra: list[str]
     overrides: list[str]
     swept: list[str]
     how: list[str]
     is_search: bool
-
-    @property
-    def settings(self) -> DictConfig:
-        """The first job's config, for what is the same in all: `sweep` and `hydra`."""
-        return self.configs[0]
 
 
 def plan_sweep(config_name: str, command: Sequence[str]) -> Sweep:
@@ -63,23 +62,33 @@ def plan_sweep(config_name: str, command: Sequence[str]) -> Sweep:
         own = [o for o in typed if not is_hydra(o)]
         how = [line(o) for o in own if _is_setting(o)]
         first = compose_job(config_name, [*hydra, *first_values(own)])
-        preset = [f"{k}={v}" for k, v in (first.hydra.sweeper.params or {}).items()]
-        overrides = parse([*preset, *(line(o) for o in own if not _is_setting(o))])
+        params = parse([f"{k}={v}" for k, v in (first.hydra.sweeper.params or {}).items()])
+        typed = [o for o in own if not _is_setting(o)]
+        overrides = parse([line(o) for o in [*params, *typed]])
         is_search = "BasicSweeper" not in first.hydra.sweeper._target_
-        lists = [first_values(overrides)] if is_search else expand(overrides, _zipped(first))
+        blocks = chosen_blocks(first.sweep)
+        if is_search and blocks:
+            raise ValueError("sweep.blocks lists jobs, a search draws its own: choose one of them")
+        if is_search:
+            wanted = [Wanted(first_values(overrides), set())]
+        else:
+            wanted = _listed(blocks, params, typed, first.sweep.zip)
     except HydraException as error:
         raise ValueError(str(error)) from None
-    configs = [compose_job(config_name, [*hydra, *how, *job]) for job in lists]
+    common = [*hydra, *how]
+    settings = compose_job(config_name, [*common, *wanted[0].overrides])
+    configs = compose_jobs(config_name, common, [job.overrides for job in wanted])
     swept = [o for o in overrides if o.is_sweep_override()]
-    keys = [o.key_or_group for o in swept]
     if is_search:
-        plan = _plan_search(command, configs[0], swept)
+        plan = _plan_search(command, settings, swept)
     else:
-        plan = _plan_jobs(command, configs, lists, keys)
-    return Sweep(plan, configs, hydra, [line(o) for o in overrides], keys, how, is_search)
+        plan, configs = _plan_jobs(command, wanted, configs, unique=bool(blocks))
+    keys = [o.key_or_group for o in swept]
+    lines = [line(o) for o in overrides]
+    return Sweep(plan, configs, settings, hydra, lines, keys, how, is_search)
 
 
-def new_job(index: int, overrides: Sequence[str], swept: Sequence[str], digest: str) -> Job:
+def new_job(index: int, overrides: Sequence[str], swept: Collection[str], digest: str) -> Job:
     """Return a job that waits, named by what it varies.
 
     >>> new_job(0, ["pooling=mean", "seed=1", "trainer.max_epochs=2"], ["pooling", "seed"], "").name
@@ -91,8 +100,7 @@ def new_job(index: int, overrides: Sequence[str], swept: Sequence[str], digest: 
 
 def plain(config: DictConfig) -> dict[str, Any]:
     """Return the part of a composed config that a job's result depends on, as plain values."""
-    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    resolved = OmegaConf.to_container(own, resolve=True)
+    resolved = OmegaConf.to_container(own_part(config), resolve=True)
     assert isinstance(resolved, dict)
     return {str(k): value for k, value in resolved.items() if k not in _NO_PART_OF_A_JOB}
 
@@ -107,19 +115,36 @@ def fingerprint(config: DictConfig) -> str:
         return _digest([plain(config), hashlib.file_digest(prices, "sha256").hexdigest()])
 
 
+def _listed(
+    blocks: Mapping[str, Sequence[Override]],
+    params: Sequence[Override],
+    typed: Sequence[Override],
+    zipped: bool | ListConfig,
+) -> list[Wanted]:
+    """Return the jobs of a multirun that is no search: one factorial, or the blocks' union."""
+    paired = zipped if isinstance(zipped, bool) else list(zipped)
+    if blocks:
+        return union(blocks, params, typed, paired)
+    return factorial([], params, typed, paired)
+
+
 def _plan_jobs(
     command: Sequence[str],
+    wanted: Sequence[Wanted],
     configs: Sequence[DictConfig],
-    lists: Sequence[list[str]],
-    swept: Sequence[str],
-) -> Plan:
+    unique: bool,
+) -> tuple[Plan, list[DictConfig]]:
+    """Return the plan and its jobs' configs; where `unique`, of equal jobs only the first."""
+    digests = [fingerprint(config) for config in configs]
+    kept = [i for i, digest in enumerate(digests) if not unique or digests.index(digest) == i]
     jobs = [
-        new_job(index, overrides, swept, fingerprint(config))
-        for index, (overrides, config) in enumerate(zip(lists, configs, strict=True))
+        new_job(index, wanted[i].overrides, wanted[i].varied, digests[i])
+        for index, i in enumerate(kept)
     ]
     whole = _digest([job.fingerprint for job in jobs])
     names = [job.name for job in jobs]
-    return Plan(list(command), names, whole, plain(configs[0]), len(jobs), jobs)
+    plan = Plan(list(command), names, whole, plain(configs[0]), len(jobs), jobs)
+    return plan, [configs[i] for i in kept]
 
 
 def _plan_search(command: Sequence[str], config: DictConfig, space: Sequence[Override]) -> Plan:
@@ -128,11 +153,6 @@ def _plan_search(command: Sequence[str], config: DictConfig, space: Sequence[Ove
     whole = _digest([fingerprint(config), sampling])
     trials = config.hydra.sweeper.get("n_trials", 0)
     return Plan(list(command), asked, whole, plain(config), trials)
-
-
-def _zipped(config: DictConfig) -> bool | list[str]:
-    zipped = config.sweep.zip
-    return zipped if isinstance(zipped, bool) else list(zipped)
 
 
 def _is_setting(override: Override) -> bool:

@@ -1,0 +1,98 @@
+"""The jobs that a command line with blocks asks for, and what composing them may share."""
+
+import pytest
+from hydra import initialize_config_dir
+from omegaconf import OmegaConf
+
+from src import config as commands
+from src.config import CONFIG_DIR
+from src.sweeping import composing
+from src.sweeping.plan import plan_sweep
+
+TWO = "sweep.blocks={a: {pooling: 'mean,last', norm: 'none,layer'}, b: {pooling: mean, norm: none}}"
+
+
+@pytest.fixture(autouse=True)
+def _hydra():
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        yield
+
+
+def names(*command):
+    return plan_sweep("train", command).plan.asked
+
+
+@pytest.fixture
+def composed_with(monkeypatch):
+    """Return the overrides of every composition."""
+    compositions = []
+    compose = commands.compose_job
+
+    def _compose(name, job):
+        compositions.append(job)
+        return compose(name, job)
+
+    monkeypatch.setattr(composing, "compose_job", _compose)
+    return compositions
+
+
+def test_a_job_that_two_blocks_ask_for_is_planned_once():
+    assert names(TWO, "seed=0,1") == [
+        f"pooling={pooling} norm={norm} seed={seed}"
+        for pooling in ("mean", "last")
+        for norm in ("none", "layer")
+        for seed in (0, 1)
+    ]
+
+
+def test_jobs_are_the_same_where_their_configs_are_whatever_their_words():
+    # conf/train.yaml has norm=feature and pooling=attention.
+    blocks = "sweep.blocks={a: {pooling: 'attention,mean'}, b: {norm: 'feature,none'}}"
+    assert names(blocks) == ["pooling=attention", "pooling=mean", "norm=none"]
+
+
+def test_jobs_of_a_plain_sweep_stay_as_many_as_were_typed():
+    assert names("seed=0,0") == ["seed=0", "seed=0"]
+
+
+def test_only_and_the_command_line_narrow_the_blocks():
+    assert names(TWO, "sweep.only=[b]", "seed=0,1") == [
+        "pooling=mean norm=none seed=0",
+        "pooling=mean norm=none seed=1",
+    ]
+    assert names(TWO, "pooling=last") == ["norm=none", "norm=layer"]
+
+
+def test_the_jobs_are_numbered_without_gaps_and_carry_their_overrides():
+    jobs = plan_sweep("train", [TWO.replace("norm: none}", "norm: batch}"), "log_dir=x"]).plan.jobs
+    assert [job.index for job in jobs] == [0, 1, 2, 3, 4]
+    assert jobs[4].overrides == ["pooling=mean", "norm=batch", "log_dir=x"]
+    assert jobs[4].varied == ["pooling=mean", "norm=batch"]
+
+
+def test_a_search_and_blocks_do_not_go_together():
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    with pytest.raises(ValueError, match=r"sweep.blocks lists jobs.*sweep=search|search"):
+        names("sweep=search", TWO)
+
+
+@pytest.mark.parametrize("data", ["data=bars", "data=prices"])
+def test_jobs_that_share_a_composition_are_those_composed_alone(data, composed_with):
+    jobs = [[data, f"seed={seed}", f"pooling={p}"] for p in ("mean", "last") for seed in (0, 1, 23)]
+    together = composing.compose_jobs("train", ["trainer=cpu"], jobs)
+    assert [job[2] for job in composed_with] == ["seed=0", "seed=0"]
+    for job, config in zip(jobs, together, strict=True):
+        alone = composing.own_part(commands.compose_job("train", ["trainer=cpu", *job]))
+        for resolve in (False, True):
+            expected = OmegaConf.to_container(alone, resolve=resolve)
+            assert OmegaConf.to_container(config, resolve=resolve) == expected
+        assert config.seed == alone.data.seed == int(job[1].removeprefix("seed="))
+
+
+@pytest.mark.parametrize("item", ["+seed=1", "seed=1.5", "seed=null", "seed=one", "data.seed=1"])
+def test_what_is_no_plain_whole_seed_shares_no_composition(item, monkeypatch):
+    asked = []
+    stub = OmegaConf.create({"seed": 0})
+    monkeypatch.setattr(composing, "compose_job", lambda name, job: asked.append(job) or stub)
+    composing.compose_jobs("train", [], [["seed=0"], [item], ["norm=none"], []])
+    assert asked == [["seed=0"], [item], ["norm=none"], []]
