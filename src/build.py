@@ -10,9 +10,11 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from src.data import PriceDataModule
+from src.callbacks.schedule import UnitSchedule
+from src.data import PriceDataModule, Schedule
 from src.data.facts import DataFacts
 from src.models import build_regressor
+from src.models.unit_death import let_units_die
 from src.training.checkpoint import AtomicCheckpointIO
 from src.training.module import RegressionModule
 from src.training.run_folder import CHECKPOINTS
@@ -32,9 +34,15 @@ def build_datamodule(config: DictConfig) -> PriceDataModule:
     Raises:
         ValueError: a file or an option cannot be used.
     """
-    datamodule = build(config.data)
+    datamodule = build(config.data, **_schedule(config))
     datamodule.setup()
     return datamodule
+
+
+def _schedule(config: DictConfig) -> dict[str, Schedule]:
+    """Return the schedule as an argument of the data; none where a run knows of none."""
+    node = config.get("schedule")
+    return {"schedule": build(node)} if node is not None else {}
 
 
 def build_module(config: DictConfig, data: PriceDataModule | DataFacts) -> RegressionModule:
@@ -63,7 +71,7 @@ def build_module(config: DictConfig, data: PriceDataModule | DataFacts) -> Regre
         prior.check(pooling)
     optimizer = build(config.optimizer)
     _refuse_bad_optimizer(optimizer, model.parameters())
-    return RegressionModule(
+    module = RegressionModule(
         model,
         to_price=facts.to_price,
         optimizer=optimizer,
@@ -73,6 +81,16 @@ def build_module(config: DictConfig, data: PriceDataModule | DataFacts) -> Regre
             "data": facts.to_dict(),
         },
     )
+    for schedule in _schedule(config).values():
+        module.deaths = let_units_die(model, schedule.unit_events())
+    return module
+
+
+def set_step(datamodule: PriceDataModule, module: RegressionModule, step: int) -> None:
+    """Put a schedule where it stood after so many optimiser steps, for weights of that time."""
+    datamodule.step = step
+    for death in module.deaths:
+        death.step = step
 
 
 def build_callbacks(
@@ -86,7 +104,8 @@ def build_callbacks(
             facts = {"dirpath": str(folder / CHECKPOINTS)} if is_checkpoint else {}
             callbacks.append(build(node, **facts))
     prior_callbacks = module.prior.callbacks() if module.prior is not None else ()
-    return [*callbacks, *prior_callbacks]
+    schedule = [UnitSchedule(module.deaths)] if module.deaths else []
+    return [*schedule, *callbacks, *prior_callbacks]
 
 
 def build_trainer(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from src.data import PriceDataModule, WindowBatch, load_prices
+from src.data import PriceDataModule, WindowBatch
 from src.serving.conformal import Calibration, errors
 from src.training.module import RegressionModule
 from src.training.run_folder import CHECKPOINTS, folder_of
@@ -26,7 +26,7 @@ def calibrate(module: RegressionModule, datamodule: PriceDataModule) -> Calibrat
     Returns:
         The errors of both splits, in typical daily moves of each window.
     """
-    closes = closes_of(datamodule)
+    closes = datamodule.closes
     val = _errors(module, datamodule, datamodule.val_dataloader(), closes)
     test = _errors(module, datamodule, datamodule.test_dataloader(), closes)
     return Calibration(val, test)
@@ -48,16 +48,6 @@ def read_calibration(checkpoint: Path) -> Calibration | None:
         return Calibration.from_dict(json.loads(file.read_text()))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{file} is damaged: {type(error).__name__}: {error}") from None
-
-
-def closes_of(datamodule: PriceDataModule) -> np.ndarray:
-    """Return the closes of all raw rows of a data module (N,), price units."""
-    return load_prices(
-        datamodule.source,
-        datamodule.path,
-        date_column=datamodule.date_column,
-        close_column=datamodule.close_column,
-    ).close
 
 
 def rows_shown(index: Tensor, context_length: int) -> np.ndarray:

@@ -43,7 +43,7 @@ def inspect_run(
     # Imported here: a slip on the command line is answered at once, without torch.
     import torch
 
-    from src.calibrate import closes_of, rows_shown
+    from src.calibrate import rows_shown
     from src.gate_answers import answers, trace_run
     from src.reporting.gates import gate_figure
     from src.restore import restore
@@ -61,7 +61,7 @@ def inspect_run(
     # From the latest window back, a whole window at a time: no day is counted twice.
     apart = torch.arange(count - 1, -1, -steps).flip(0)
     batch = dataset[apart]
-    closes = closes_of(datamodule)
+    closes = datamodule.closes
     numbers = answers(module, batch.x, closes[rows_shown(batch.index, steps)])
     rows = rows_shown(drawn.index, steps)[0]
     dates = datamodule.dates[rows].astype("datetime64[D]")

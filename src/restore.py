@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from src.build import build_datamodule, build_module
+from src.build import build_datamodule, build_module, set_step
 from src.config import check_targets
 from src.data import PriceDataModule
 from src.training.checkpoint import load_checkpoint
@@ -35,6 +35,7 @@ def restore(ckpt_path: str | Path) -> tuple[RegressionModule, PriceDataModule]:
     check_targets(config)
     datamodule = build_datamodule(config)
     module = build_module(config, datamodule)
+    set_step(datamodule, module, checkpoint["global_step"])
     try:
         module.load_state_dict(state)
     except RuntimeError as error:

@@ -29,7 +29,8 @@ def restore_module(ckpt_path: str | Path) -> tuple[RegressionModule, DataFacts]:
         The module in evaluation mode with the checkpoint's weights, and the facts of its data.
 
     Raises:
-        ValueError: there is no checkpoint, it cannot be read, or it does not fit its own config.
+        ValueError: there is no checkpoint, it cannot be read, does not fit its own config, or was
+            trained on bars that no market has.
     """
     path = find_checkpoint(Path(ckpt_path))
     checkpoint = load_checkpoint(path)
@@ -41,6 +42,11 @@ def restore_module(ckpt_path: str | Path) -> tuple[RegressionModule, DataFacts]:
         raise ValueError(f"{path} was not written by this version: no {error}") from None
     assert isinstance(config, DictConfig)
     check_targets(config)
+    if facts.features == "scenario" or (config.get("schedule") or {}).get("events"):
+        raise ValueError(
+            f"{path} was trained on bars that were made up or changed by a schedule: "
+            "it forecasts no prices"
+        )
     module = build_module(config, facts)
     try:
         module.load_state_dict(state)

@@ -11,7 +11,13 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 from rich.console import Console
 
-from src.build import build_callbacks, build_datamodule, build_module, build_trainer
+from src.build import (
+    build_callbacks,
+    build_datamodule,
+    build_module,
+    build_trainer,
+    set_step,
+)
 from src.calibrate import write_calibration
 from src.callbacks.dashboard import Dashboard
 from src.data import PriceDataModule
@@ -72,7 +78,8 @@ def run(config: DictConfig, choices: Mapping[str, Any], overrides: list[str]) ->
     module.example_input_array = torch.zeros(1, datamodule.context_length, datamodule.num_features)
     with Dashboard(trainer, report, overrides) as dashboard, recorded(folder, report):
         _fit(trainer, module, datamodule, resume_from)
-        report["best"] = best_so_far(trainer)
+        report |= {"best": best_so_far(trainer), "validation": module.validation}
+        report |= {"truth": truth} if (truth := datamodule.truth()) else {}
         trainer.test(module, datamodule=datamodule, verbose=False)
         report["test"] = scores_report(module)
         report |= callback_reports(trainer)
@@ -130,4 +137,6 @@ def _fit(
     trainer.fit(module, datamodule=datamodule, ckpt_path=resume_from)
     best = getattr(trainer.checkpoint_callback, "best_model_path", "")
     if best:
-        module.load_state_dict(load_checkpoint(Path(best))["state_dict"])
+        checkpoint = load_checkpoint(Path(best))
+        module.load_state_dict(checkpoint["state_dict"])
+        set_step(datamodule, module, checkpoint["global_step"])

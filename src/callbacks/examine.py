@@ -12,7 +12,7 @@ from src.callbacks.replay import Replay
 from src.diagnostics import Diagnosis, Finding, TrainingContext, diagnose
 from src.diagnostics.findings import MEANING
 from src.diagnostics.measure import Measurement
-from src.diagnostics.schedule import Alive
+from src.diagnostics.schedule import Sightings
 from src.diagnostics.suspicion import unconfirmed_findings
 
 log = logging.getLogger(__name__)
@@ -130,14 +130,16 @@ def _joined(parts: Sequence[Diagnosis]) -> Diagnosis:
     )
 
 
-def persistent_part(finding: Finding, alive: Alive, names: Sequence[str] | None) -> Finding | None:
-    """Keep of a finding on dead rows or columns what was dead whenever the run looked.
+def persistent_part(
+    finding: Finding, sightings: Sightings, names: Sequence[str] | None
+) -> Finding | None:
+    """Keep of a finding on dead rows or columns what the run's measurements call dead too.
 
     A rare feature or an ordinary ReLU is often silent in the few batches that were replayed.
 
     Args:
         finding: any finding.
-        alive: rows and columns that were non-zero at least once in the run.
+        sightings: when rows and columns were last seen non-zero in the run.
         names: names of the input features.
 
     Returns:
@@ -145,9 +147,9 @@ def persistent_part(finding: Finding, alive: Alive, names: Sequence[str] | None)
     """
     name = finding.parameter or ""
     kinds = {"dead_unit": 0, "dead_input": 1}
-    if finding.cause not in kinds or name not in alive.names() or not finding.indices:
+    if finding.cause not in kinds or name not in sightings.names() or not finding.indices:
         return finding
-    dead = set(alive.dead(name)[kinds[finding.cause]])
+    dead = set(sightings.dead(name)[kinds[finding.cause]])
     positions = {label: i for i, label in enumerate(names or ())}
     kept = tuple(i for i in finding.indices if positions.get(str(i), i) in dead)
     if not kept:
@@ -157,9 +159,9 @@ def persistent_part(finding: Finding, alive: Alive, names: Sequence[str] | None)
 
 
 def from_measurements(
-    measurement: Measurement | None, alive: Alive, names: Sequence[str] | None
+    measurement: Measurement | None, sightings: Sightings, names: Sequence[str] | None
 ) -> Diagnosis:
     """Return what the measurements alone say, where no batch can be replayed."""
     if measurement is None:
         return Diagnosis()
-    return Diagnosis(findings=tuple(unconfirmed_findings(measurement, alive, names)))
+    return Diagnosis(findings=tuple(unconfirmed_findings(measurement, sightings, names)))

@@ -18,6 +18,7 @@ from src.callbacks.examine import (
     persistent_part,
     training_context,
 )
+from src.callbacks.history import History
 from src.callbacks.show import (
     alarm_sentence,
     measurement_scalars,
@@ -63,6 +64,9 @@ class GradientHealth(Callback):
         alerts: findings that were reported during training, each with its step.
         measurements: the latest measurements, oldest first.
         latest: scalars of the latest measurement by tag.
+        history: zeros of the first weight that has columns, one record per detailed measurement:
+            `step`, `zero_fraction`, shares of all entries in dead `rows`, in dead `columns` and
+            `scattered`, `distinct_columns`, `norm`; thinned when it grows long.
 
     | tag | meaning | unit | frequency |
     |---|---|---|---|
@@ -110,6 +114,8 @@ class GradientHealth(Callback):
         self.diagnosis: Diagnosis | None = None
         self.alerts: list[tuple[int, Finding]] = []
         self.measurements: deque[Measurement] = deque(maxlen=HISTORY)
+        self.history = History()
+        self._first_weight: str | None = None
         self._board = Board(())
         self._inbox = Inbox()
         self._watches: dict[int, OptimizerWatch] = {}
@@ -190,6 +196,10 @@ class GradientHealth(Callback):
             "diagnosis": self.diagnosis.to_dict() if self.diagnosis else None,
             "alerts": [{"step": step, **finding.to_dict()} for step, finding in self.alerts],
             "zero_grad_fraction": {name: s.zero_fraction for name, s in stats.items()},
+            "gradient_history": {
+                "parameter": self._first_weight,
+                "records": self.history.records,
+            },
         }
 
     def _measure(
@@ -231,6 +241,7 @@ class GradientHealth(Callback):
     def _note_details(self, trainer: Any, counts: bool, details: DetailMeasurement) -> None:
         """Show details; suspect what persists over the windows and was not examined before."""
         show_details(self._board, details)
+        self._remember(details)
         persistent = self._windows.add_details(details, counts)
         if persistent is None:
             return
@@ -240,15 +251,23 @@ class GradientHealth(Callback):
         if self._replays < self.max_replays:
             self._suspects = suspects
 
+    def _remember(self, details: DetailMeasurement) -> None:
+        """Keep the zeros of the first weight that has columns."""
+        matrices = (name for name, gradient in details.parameters.items() if gradient.shape[1])
+        self._first_weight = self._first_weight or next(matrices, None)
+        gradient = details.parameters.get(self._first_weight or "")
+        if gradient is not None:
+            self.history.add({"step": details.step, **gradient.summary()})
+
     def _diagnose(self, trainer: Any, pl_module: nn.Module) -> None:
         """Replay the latest batches, keep what the run's measurements bear out, and report it."""
-        names, alive = feature_names(trainer), self._windows.ever_alive
+        names, sightings = feature_names(trainer), self._windows.sightings
         context = training_context(trainer, self.measurements, self._losses)
         diagnosis = examine(trainer, pl_module, list(self._batches), context)
         if diagnosis is None:
             latest = self.measurements[-1] if self.measurements else None
-            diagnosis = from_measurements(latest, alive, names)
-        parts = [persistent_part(finding, alive, names) for finding in diagnosis.findings]
+            diagnosis = from_measurements(latest, sightings, names)
+        parts = [persistent_part(finding, sightings, names) for finding in diagnosis.findings]
         self.diagnosis = replace(diagnosis, findings=tuple(f for f in parts if f is not None))
         show_diagnosis(self._board, self.diagnosis, trainer.global_step)
         reported = {(finding.cause, finding.location) for _, finding in self.alerts}

@@ -13,6 +13,7 @@ from src.callbacks.base import Callback
 from src.callbacks.board import Board
 from src.callbacks.capture import Caught, PoolingHooks, is_compiled, pooling_statistics
 from src.callbacks.heatmap import heatmap
+from src.callbacks.history import History
 from src.callbacks.replay import Replay
 from src.diagnostics.isolation import untouched
 from src.diagnostics.transfer import Inbox, Pending
@@ -71,8 +72,7 @@ class PoolingMonitor(Callback):
         """Start as for a first fit."""
         self.latest: dict[str, float] = {}
         self.recorded_steps: list[int] = []
-        self.history: dict[str, list[dict[str, Any]]] = {}
-        self._strides: dict[str, int] = {}
+        self._histories: dict[str, History] = {}
         self._names: list[str] | None = None
         self._hooks: PoolingHooks | None = None
         self._inbox = Inbox()
@@ -81,6 +81,11 @@ class PoolingMonitor(Callback):
         self._armed = False
         self._idle = 0
         self._step = 0
+
+    @property
+    def history(self) -> dict[str, list[dict[str, Any]]]:
+        """What was recorded, by pooling."""
+        return {name: history.records for name, history in self._histories.items()}
 
     def on_fit_start(self, trainer: Any, pl_module: nn.Module) -> None:
         """Forget what an earlier fit left."""
@@ -192,7 +197,7 @@ class PoolingMonitor(Callback):
         if share_t is not None:
             scalars[f"gradient_share/{name}/recent_3_sum"] = float(share_t[-3:].sum())
         self.latest |= scalars
-        if not self.history or name == next(iter(self.history)):
+        if not self._histories or name == next(iter(self._histories)):
             self.latest |= {f"pooling/{key}": value for key, value in statistics.items()}
         self._remember(name, step, weights_bt.mean(0), share_t)
         self._board.scalars(scalars, step)
@@ -204,15 +209,9 @@ class PoolingMonitor(Callback):
                 log.info("%s", line)
 
     def _remember(self, name: str, step: int, weights_t: Tensor, share_t: Tensor | None) -> None:
-        """Append a record; when there are too many, go on with every second one."""
-        records, stride = self.history.setdefault(name, []), self._strides.get(name, 1)
-        if (len(self.recorded_steps) - 1) % stride:
-            return
         share = None if share_t is None else share_t.tolist()
-        records.append({"step": step, "weights": weights_t.tolist(), "gradient_share": share})
-        if len(records) > MAX_ROWS:
-            del records[1::2]
-            self._strides[name] = 2 * stride
+        history = self._histories.setdefault(name, History(MAX_ROWS))
+        history.add({"step": step, "weights": weights_t.tolist(), "gradient_share": share})
 
     def _draw(self, name: str, step: int) -> None:
         if not self._board.draws:

@@ -4,6 +4,8 @@ from src.data.datamodule import PriceDataModule
 from src.data.errors import DataError
 from src.data.sampler import KeyedBatchSampler
 from src.data.scaling import InputScaling, Persistence, TargetScaling, encode_closes
+from src.data.scenario_datamodule import ScenarioDataModule
+from src.data.schedule import Schedule
 from src.data.sources import PriceTable, load_prices
 from src.data.windows import WindowBatch, WindowDataset
 
@@ -14,6 +16,8 @@ __all__ = [
     "Persistence",
     "PriceDataModule",
     "PriceTable",
+    "ScenarioDataModule",
+    "Schedule",
     "TargetScaling",
     "WindowBatch",
     "WindowDataset",

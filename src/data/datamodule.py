@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from src.data.cache import load_and_prepare
-from src.data.preparation import FEATURES
+from src.data.preparation import FEATURES, PreparedData
 from src.data.sampler import KeyedBatchSampler
 from src.data.scaling import INPUTS, SCALERS, TARGETS, persistence_of
-from src.data.sources import SOURCES
+from src.data.schedule import FeatureStates, Schedule, feature_sizes
+from src.data.sources import SOURCES, PriceTable
 from src.data.split import check_fractions
 from src.data.windows import WindowBatch, WindowDataset
 
@@ -38,9 +40,14 @@ class PriceDataModule(pl.LightningDataModule):
         batch_size: Windows in a training batch of one process.
         num_workers: Processes that gather batches; 0 is fastest, gathering being one operation.
         seed: Key, with the epoch, of the order of training windows.
+        schedule: What happens to the features while a model trains; None for nothing.
 
     Raises:
         ValueError: If an argument is out of range; `setup` raises `DataError` for faulty prices.
+
+    Attributes:
+        step: Optimiser steps done, where the schedule stands; None is after its last event. It
+            follows the trainer during a fit and stays where the fit ended.
     """
 
     def __init__(
@@ -58,6 +65,7 @@ class PriceDataModule(pl.LightningDataModule):
         batch_size: int = 32,
         num_workers: int = 0,
         seed: int = 0,
+        schedule: Schedule | None = None,
     ) -> None:
         super().__init__()
         _check_choice("features", features, FEATURES)
@@ -74,11 +82,18 @@ class PriceDataModule(pl.LightningDataModule):
                 "target=price needs features=prices and input=price, which show the model a price, "
                 f"got features={features} and input={input}"
             )
+        self.schedule = schedule or Schedule()
+        if self.schedule.feature_events and features == "prices":
+            raise ValueError("a schedule changes blocks of features: choose data=bars or scenario")
+        if self.schedule and num_workers:
+            raise ValueError(f"num_workers must be 0 with a schedule, got {num_workers}")
         self.features, self.source, self.path = features, source, path
         self.date_column, self.close_column = date_column, close_column
         self.context_length, self.target, self.input = context_length, target, input
         self.scaler, self.split = scaler, check_fractions(split)
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
+        self.step: int | None = None
+        self._states: FeatureStates | None = None
         self._is_set_up = False
 
     def setup(self, stage: str | None = None) -> None:
@@ -89,7 +104,29 @@ class PriceDataModule(pl.LightningDataModule):
         """
         if self._is_set_up:
             return
-        table, data = load_and_prepare(
+        table, data = self._load()
+        num_train = len(data.datasets["train"])
+        if self.batch_size > num_train:
+            raise ValueError(
+                f"batch_size must be at most {num_train} training windows, got {self.batch_size}"
+            )
+        self.data_name, self.dates, self.closes = table.name, table.dates, table.close
+        self.rows = data.rows
+        self.datasets = data.datasets
+        self.num_features = len(data.features.names)
+        self.feature_names, self.feature_units = data.features.names, data.features.units
+        self.feature_groups = data.features.groups
+        # Copies: a model takes them over, and loading a checkpoint writes into a model's tensors.
+        self.feature_mean, self.feature_std = data.mean.clone(), data.std.clone()
+        self.input_scaling, self.target_scaling = data.input_scaling, data.target_scaling
+        self.persistence = persistence_of(data.target_scaling)
+        if self.schedule.feature_events:
+            self._follow_schedule()
+        self._is_set_up = True
+
+    def _load(self) -> tuple[PriceTable, PreparedData]:
+        """Return the prices and what becomes of them; shared, nothing may change it."""
+        return load_and_prepare(
             self.source,
             self.path,
             date_column=self.date_column,
@@ -101,21 +138,28 @@ class PriceDataModule(pl.LightningDataModule):
             scaler=self.scaler,
             split=self.split,
         )
-        num_train = len(data.datasets["train"])
-        if self.batch_size > num_train:
-            raise ValueError(
-                f"batch_size must be at most {num_train} training windows, got {self.batch_size}"
-            )
-        self.data_name, self.dates, self.rows = table.name, table.dates, data.rows
-        self.datasets = data.datasets
-        self.num_features = len(data.features.names)
-        self.feature_names, self.feature_units = data.features.names, data.features.units
-        self.feature_groups = data.features.groups
-        # Copies: a model takes them over, and loading a checkpoint writes into a model's tensors.
-        self.feature_mean, self.feature_std = data.mean.clone(), data.std.clone()
-        self.input_scaling, self.target_scaling = data.input_scaling, data.target_scaling
-        self.persistence = persistence_of(data.target_scaling)
-        self._is_set_up = True
+
+    def _follow_schedule(self) -> None:
+        """Show windows as the schedule has them; statistics are those after its last event."""
+        rows = self.datasets["train"].windows[:, -1]
+        self._states = FeatureStates(self.schedule, self.feature_groups, feature_sizes(rows))
+        self.datasets = {n: d.with_transform(self._shown) for n, d in self.datasets.items()}
+        gain, level = self._states.at(None)
+        self.feature_mean = self.feature_mean * gain + level
+        std = self.feature_std * gain
+        self.feature_std = std.where(std > 0, 1.0)
+
+    def _shown(self, x_btf: Tensor) -> Tensor:
+        """Return windows (B, T, F) as a model is shown them at this step."""
+        trainer = self.trainer
+        if trainer is not None and trainer.state.fn == TrainerFn.FITTING:
+            self.step = trainer.global_step
+        assert self._states is not None
+        return self._states(x_btf, self.step)
+
+    def truth(self) -> dict[str, Any] | None:
+        """Return what is known of the data beyond the prices; None for prices of a market."""
+        return None
 
     def to_price(self, preds: Tensor, last_price: Tensor) -> Tensor:
         """Turn scaled predictions and last prices, (B, 1) each, into predicted prices (B, 1)."""

@@ -71,13 +71,7 @@ def prepare(
         DataError: If there are too few rows for one window and its target in each split.
     """
     warmup = WARMUP_ROWS if features == "bars" else 0
-    needed = warmup + rows_needed(split, context_length)
-    if len(table) < needed:
-        expected = (
-            f"at least {needed}: every split needs a window of {context_length} and its target"
-        )
-        raise DataError(table.name, table.last_line, 1, f"{len(table)} rows of prices", expected)
-    rows = chronological_split(warmup, len(table), split)
+    rows = split_rows(table, warmup, context_length, split)
     train_closes = table.close[rows["train"].start : rows["train"].stop]
     input_scaling = None
     if features == "bars":
@@ -86,6 +80,48 @@ def prepare(
         columns = _close_feature(table, _CLOSE_UNITS[input])
         input_scaling = fit_input_scaling(train_closes, context_length, input, scaler)
     target_scaling = fit_target_scaling(train_closes, context_length, target, scaler)
+    return cut_windows(table, columns, rows, context_length, input_scaling, target_scaling)
+
+
+def split_rows(
+    table: PriceTable, warmup: int, context_length: int, split: Sequence[float]
+) -> dict[str, range]:
+    """Return the raw rows of each split.
+
+    Raises:
+        DataError: If there are too few rows for one window and its target in each split.
+    """
+    needed = warmup + rows_needed(split, context_length)
+    if len(table) < needed:
+        expected = (
+            f"at least {needed}: every split needs a window of {context_length} and its target"
+        )
+        raise DataError(table.name, table.last_line, 1, f"{len(table)} rows of prices", expected)
+    return chronological_split(warmup, len(table), split)
+
+
+def cut_windows(
+    table: PriceTable,
+    columns: FeatureTable,
+    rows: dict[str, range],
+    context_length: int,
+    input_scaling: InputScaling | None,
+    target_scaling: TargetScaling,
+) -> PreparedData:
+    """Cut the features of each split into windows.
+
+    Args:
+        table: Prices in time order.
+        columns: Features of its rows from the first one of the training split on.
+        rows: Raw rows of each split.
+        context_length: T, in rows.
+        input_scaling: What turns windows of closes into model inputs; None leaves the features.
+        target_scaling: What turns prices into targets.
+
+    Returns:
+        All that a data module tells.
+    """
+    warmup = rows["train"].start
     values = torch.from_numpy(columns.values)
     datasets = {
         name: WindowDataset(

@@ -5,6 +5,7 @@ Legend: B batch, T context_length, F num_features, N rows, W windows.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -68,6 +69,12 @@ class WindowDataset(Dataset[WindowBatch]):
         self.price = price.float()
         self.index = torch.arange(num_windows) + (first_row + context_length)
         self.transform = transform
+
+    def with_transform(self, transform: Callable[[Tensor], Tensor]) -> WindowDataset:
+        """Return the same windows, their rows shared, shown through another transform."""
+        changed = copy.copy(self)
+        changed.transform = transform
+        return changed
 
     def __len__(self) -> int:
         return len(self.index)

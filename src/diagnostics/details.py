@@ -58,6 +58,16 @@ class GradientDetails:
         counts = {"rows": in_rows, "columns": in_columns, "scattered": scattered}
         return {name: count / entries for name, count in counts.items()}
 
+    def summary(self) -> dict[str, float | int | None]:
+        """Return what its zeros look like, as plain numbers."""
+        rows, columns, kernel = self.shape
+        return {
+            "zero_fraction": 1 - self.nonzero / (rows * max(columns, 1) * kernel),
+            **self.zero_shares,
+            "distinct_columns": self.distinct_columns,
+            "norm": float(self.row_norm.norm()),
+        }
+
 
 @dataclass(frozen=True)
 class DetailMeasurement:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from src.diagnostics.details import DetailMeasurement, GradientDetails
 from src.diagnostics.findings import Finding
 from src.diagnostics.measure import Measurement
-from src.diagnostics.schedule import Alive
+from src.diagnostics.schedule import Alive, Sightings
 
 
 class Symptom(NamedTuple):
@@ -105,13 +105,13 @@ def _of_details(gradient: GradientDetails, thresholds: Thresholds) -> list[str]:
 
 
 def unconfirmed_findings(
-    measurement: Measurement, alive: Alive, feature_names: Sequence[str] | None = None
+    measurement: Measurement, sightings: Sightings, feature_names: Sequence[str] | None = None
 ) -> list[Finding]:
     """Say what the measurements of a run show where no batch can be replayed.
 
     Args:
         measurement: the latest one.
-        alive: rows and columns that were ever non-zero.
+        sightings: when rows and columns were last seen non-zero.
         feature_names: names of the columns of weights that have as many.
 
     Returns:
@@ -122,9 +122,9 @@ def unconfirmed_findings(
         for name, stats in measurement.parameters.items()
         if stats.nonfinite
     ]
-    for name in alive.names():
-        rows, columns = alive.dead(name)
-        num_rows, num_columns = alive.shape(name)
+    for name in sightings.names():
+        rows, columns = sightings.dead(name)
+        num_rows, num_columns = sightings.shape(name)
         if columns:
             named = feature_names is not None and len(feature_names) == num_columns
             labels = tuple(feature_names[j] if named and feature_names else j for j in columns)

@@ -2,7 +2,7 @@
 
 from src.diagnostics.details import DetailMeasurement
 from src.diagnostics.measure import Measurement
-from src.diagnostics.schedule import Alive, Persistence
+from src.diagnostics.schedule import Alive, Persistence, Sightings
 from src.diagnostics.suspicion import Symptom, symptoms
 
 
@@ -18,14 +18,14 @@ class Windows:
         ValueError: if a number is out of its range.
 
     Attributes:
-        ever_alive: rows and columns that were non-zero at least once since the start.
+        sightings: when rows and columns were last seen non-zero since the start.
     """
 
     def __init__(self, details_per_window: int = 2, needed: int = 2, among: int = 3) -> None:
         if details_per_window < 1:
             raise ValueError(f"details_per_window must be at least 1, got {details_per_window}")
         self.details_per_window = details_per_window
-        self.ever_alive = Alive()
+        self.sightings = Sightings()
         self._persistence = Persistence(needed, among)
         self._alive = Alive()
         self._measurements: list[Measurement] = []
@@ -56,7 +56,7 @@ class Windows:
             if gradient.shape[1]:
                 masks = gradient.row_max != 0, gradient.column_max != 0
                 self._alive.add(name, *masks)
-                self.ever_alive.add(name, *masks)
+                self.sightings.add(name, *masks)
         self._counted += counts
         if self._counted < self.details_per_window:
             return None

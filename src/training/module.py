@@ -5,9 +5,11 @@ from typing import Any, Protocol
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from src.models.unit_death import UnitDeath
 from src.training.metrics import PriceMetrics, skill_score
 
 # B batch, T time steps, F features. A batch has x (B, T, F), y (B, 1) scaled target,
@@ -36,6 +38,12 @@ class RegressionModule(pl.LightningModule):
         prior: penalty on the pooling weights; None for none.
         hyperparameters: plain values saved in every checkpoint.
 
+    Attributes:
+        scores: of the latest evaluation, by `model` and `baseline`.
+        forecasts: of the latest test, a row a day.
+        validation: `step` and `loss` of each validation during the fit.
+        deaths: units that a schedule lets die.
+
     | tag | meaning | unit | frequency |
     |---|---|---|---|
     | train/loss | mean squared error plus the prior's penalty | scaled | `log_every_n_steps` |
@@ -61,6 +69,8 @@ class RegressionModule(pl.LightningModule):
         self.prior = prior
         self.scores: dict[str, dict[str, float]] = {}
         self.forecasts: list[dict[str, float]] = []
+        self.validation: list[dict[str, float]] = []
+        self.deaths: list[UnitDeath] = []
         self._make_optimizer = optimizer
         self.val_metrics = PriceMetrics()
         self.test_metrics = PriceMetrics()
@@ -149,6 +159,8 @@ class RegressionModule(pl.LightningModule):
         self.log(f"{stage}/loss", loss, prog_bar=stage == "val", sync_dist=True)
         self.log(f"{stage}/skill", skill, prog_bar=stage == "val", sync_dist=True)
         self.log_dict({f"{stage}/{k}": v for k, v in scores["model"].items()}, sync_dist=True)
+        if stage == "val" and self.trainer.state.fn == TrainerFn.FITTING:
+            self.validation.append({"step": self.trainer.global_step, "loss": float(loss)})
         self.scores = scores
 
     def _refuse_non_finite(self, loss: Tensor) -> None:

@@ -13,7 +13,7 @@ from torch.utils.data import TensorDataset
 from src.callbacks.examine import examine, persistent_part, training_context
 from src.callbacks.replay import Replay
 from src.diagnostics import Diagnosis, Finding, TrainingContext
-from src.diagnostics.schedule import Alive
+from src.diagnostics.schedule import Sightings
 from tests.callbacks.small_modules import FEATURES, Adversaries, Plain, fit, loader
 
 
@@ -192,12 +192,12 @@ def test_the_loop_is_described_to_the_diagnosis(tmp_path: Path) -> None:
 
 
 def test_only_what_was_dead_in_the_whole_run_stays_in_a_finding() -> None:
-    alive = Alive()
-    alive.add("w", torch.tensor([True, True]), torch.tensor([True, False, False]))
+    sightings = Sightings()
+    sightings.add("w", torch.tensor([True, True]), torch.tensor([True, False, False]))
     finding = Finding(cause="dead_input", parameter="w", fraction=0.6, indices=("a", "b", "c"))
-    kept = persistent_part(finding, alive, ("a", "b", "c"))
+    kept = persistent_part(finding, sightings, ("a", "b", "c"))
     assert kept is not None
     assert (kept.indices, kept.fraction) == (("b", "c"), pytest.approx(0.4))
-    alive.add("w", torch.tensor([True, True]), torch.tensor([True, True, True]))
-    assert persistent_part(finding, alive, ("a", "b", "c")) is None
+    sightings.add("w", torch.tensor([True, True]), torch.tensor([True, True, True]))
+    assert persistent_part(finding, sightings, ("a", "b", "c")) is None
     assert Diagnosis().worst is None

@@ -6,7 +6,7 @@ from torch import nn
 
 from src.diagnostics.details import measure_details
 from src.diagnostics.measure import Measurement, measure_gradients
-from src.diagnostics.schedule import Alive, Every, Persistence
+from src.diagnostics.schedule import Alive, Every, Persistence, Sightings
 from src.diagnostics.suspicion import Symptom, symptoms, unconfirmed_findings
 from src.diagnostics.windows import Windows
 
@@ -92,6 +92,32 @@ def test_only_what_is_always_missing_is_a_symptom() -> None:
     assert symptoms([absent, absent], [], Alive(), {}) == {Symptom("missing", "weight")}
 
 
+def looked_at(pattern: str) -> Sightings:
+    """Look at one row, always alive, and one column: x where it is non-zero, . where it is not."""
+    sightings = Sightings()
+    for mark in pattern:
+        sightings.add("w", torch.tensor([True]), torch.tensor([mark == "x"]))
+    return sightings
+
+
+@pytest.mark.parametrize(
+    ("pattern", "is_dead"),
+    [
+        ("....", True),
+        ("xxxx", False),
+        ("xxxxxxxx...", False),  # (1/9)^3: about one chance in 700
+        ("xxxxxxxx....", True),
+        ("x.........", False),  # half a chance each time, nine times: 1 in 512
+        ("x..........", True),
+        ("...x...x..........", False),  # a rare feature: seen twice in eight looks
+    ],
+)
+def test_a_column_counts_as_dead_when_its_silence_is_longer_than_chance(
+    pattern: str, is_dead: bool
+) -> None:
+    assert looked_at(pattern).dead("w") == ((), (0,) if is_dead else ())
+
+
 def test_a_rare_feature_raises_no_suspicion_when_it_appears_within_the_window() -> None:
     windows, rare = Windows(details_per_window=2, needed=1, among=1), healthy()
     rare[:, 2] = 0
@@ -99,7 +125,7 @@ def test_a_rare_feature_raises_no_suspicion_when_it_appears_within_the_window() 
         layer = layer_with(grad)
         found = windows.add_details(measure_details(layer.named_parameters(), 0).result())
         assert (found == set()) if closes else (found is None)
-    assert windows.ever_alive.dead("weight") == ((), ())
+    assert windows.sightings.dead("weight") == ((), ())
 
 
 def test_without_a_replay_the_measurements_still_name_dead_features() -> None:
@@ -108,5 +134,5 @@ def test_without_a_replay_the_measurements_still_name_dead_features() -> None:
     layer = layer_with(grad)
     windows.add_details(measure_details(layer.named_parameters(), 0).result())
     names = ("open", "high", "volume", "close")
-    (finding,) = unconfirmed_findings(measured(layer), windows.ever_alive, names)
+    (finding,) = unconfirmed_findings(measured(layer), windows.sightings, names)
     assert (finding.cause, finding.indices, finding.confirmed) == ("dead_input", ("volume",), None)

@@ -21,7 +21,9 @@ def options(group: str) -> list[str]:
 
 
 def load(group: str, option: str):
-    return OmegaConf.load(CONF / group / f"{option}.yaml")
+    node = OmegaConf.load(CONF / group / f"{option}.yaml")
+    parents = [load(group, parent) for parent in node.pop("defaults", [])]
+    return OmegaConf.merge(*parents, node)
 
 
 def build(model="lstm", pooling="mean", norm="none", dropout="none"):
@@ -53,7 +55,9 @@ def assert_a_gradient_step_moves_the_parameters(regressor, x_btf):
 
 
 def test_the_groups_hold_the_options_that_are_documented():
-    assert options("model") == ["gru", "linear", "lstm", "naive", "rnn", "transformer"]
+    recurrent, transformers = {"gru", "lstm", "rnn"}, {"", "_small", "_tiny"}
+    named = recurrent | {f"transformer{size}" for size in transformers} | {"linear", "naive"}
+    assert set(options("model")) == named
     assert options("dropout") == ["encoder", "input", "none", "projection", "strong"]
     assert {"none", "layer", "feature", "reversible"} <= set(options("norm"))
     assert len(options("pooling")) == 9

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 
 import torch
+from torch import Tensor
 
 from src.diagnostics.findings import Finding
 from src.diagnostics.observe import DEAD_BELOW, SQUASHING
-from src.diagnostics.record import ActivationRecord, Record
+from src.diagnostics.record import ActivationRecord, ModuleRecord, Record
 from src.diagnostics.stats import FeatureStats
 
 DEAD_SHARE = 0.5
@@ -32,11 +33,22 @@ def find_dead_unit(record: Record) -> list[Finding]:
         flow = module.grad_output
         if flow is None or module.name in named or flow.rows < MIN_ROWS or flow.features < 4:
             continue
-        dead = torch.nonzero(flow.dead).flatten().tolist()
+        dead = torch.nonzero(flow.dead | _silent_rows(record, module)).flatten().tolist()
         if DEAD_SHARE * flow.features <= len(dead) < flow.features:
             evidence = {"dead_units": len(dead), "units": flow.features, "why": NO_GRADIENT}
             findings.append(_dead_unit(record, module.name, dead, flow.features, evidence))
     return findings
+
+
+def _silent_rows(record: Record, module: ModuleRecord) -> Tensor:
+    """Return the rows of a linear layer's weight that get no gradient (R,), bool; else False.
+
+    Whatever silences a unit may do so between the layer and the place its output is seen at.
+    """
+    weight = record.weight(module.name)
+    if not module.kind.startswith("Linear") or weight is None or weight.is_zero is None:
+        return torch.tensor(False)
+    return weight.is_zero.flatten(1).all(1)
 
 
 def _never_fires(record: Record, activation: ActivationRecord) -> Finding | None:
