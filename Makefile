@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup setup-dev train sweep test test-full lint tensorboard clean
+.PHONY: help setup setup-dev train sweep claims claims-quick test test-full lint tensorboard clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -29,6 +29,14 @@ train: setup ## Train the transformer with pooling on 20 years of S&P 500 bars
 
 sweep: setup-dev ## Which pooling, which norm? 4 x 2 x 3 seeds and a report; RESUME=true goes on
 	$(BIN)/python -m src.train -m sweep=poolings hydra/launcher=joblib sweep.resume=$(or $(RESUME),false)
+
+claims: setup-dev ## Settle the 17 claims: 615 runs, under two hours on two cores; RESUME=true goes on
+	$(BIN)/python -m src.train -m sweep=claims log_dir=lightning_logs/claims hydra/launcher=joblib sweep.resume=$(or $(RESUME),false)
+	$(BIN)/python -m src.report claims lightning_logs/claims
+
+claims-quick: setup-dev ## The direction of each verdict in a quarter of an hour
+	$(BIN)/python -m src.train -m sweep=claims_quick log_dir=lightning_logs/claims_quick hydra/launcher=joblib sweep.resume=$(or $(RESUME),false)
+	$(BIN)/python -m src.report claims lightning_logs/claims_quick --out lightning_logs/claims_quick
 
 test: setup-dev ## Run the default tests: about three minutes on two cores
 	$(BIN)/python -m pytest -m 'not slow' --numprocesses 2

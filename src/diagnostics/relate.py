@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from src.diagnostics.findings import MEANING, Finding
-from src.diagnostics.rules.units import NO_GRADIENT
+from src.diagnostics.rules.units import NO_GRADIENT, SILENCED
 
 RANK = {cause: rank for rank, cause in enumerate(MEANING)}
 """Root causes come first in `MEANING`."""
 
 WEIGHTS = frozenset({"zero_init", "symmetric_init", "large_init"})
 CUT_OFF = "dead_unit without a cause of its own"
+CUT_ROWS = "dead_unit whose layer hears from the loss: nothing else explains it"
 BROKEN = "nonfinite that arose inside of the model"
 UNITS = frozenset({"dead_unit", "saturated", CUT_OFF})
 FLOW = frozenset({"vanishing", "exploding"})
@@ -65,10 +66,11 @@ def _kind(finding: Finding) -> str:
     """Return the cause, or the weaker form of it in which something else may be the root."""
     if finding.cause == "nonfinite" and not finding.evidence.get("from_data"):
         return BROKEN
-    return CUT_OFF if finding.evidence.get("why") == NO_GRADIENT else finding.cause
+    by_reason = {NO_GRADIENT: CUT_OFF, SILENCED: CUT_ROWS}
+    return by_reason.get(str(finding.evidence.get("why")), finding.cause)
 
 
 def _rank(finding: Finding) -> float:
     kind = _kind(finding)
-    after = {BROKEN: "large_init", CUT_OFF: "vanishing"}.get(kind)
+    after = {BROKEN: "large_init", CUT_OFF: "vanishing", CUT_ROWS: "large_init"}.get(kind)
     return RANK[after] + 0.5 if after else RANK[kind]

@@ -19,6 +19,12 @@ FLAT_SHARE, FLAT_GATES = 0.65, 0.5
 classifiers that train well), and of those of a recurrent layer's gates, which have to stay open."""
 MIN_ROWS = 8
 NO_GRADIENT = "no gradient back"
+SILENCED = "no gradient of its weights"
+REVIVE = (
+    "Re-initialise these units with a bias near 0 and lower the learning rate (optimizer.lr=...), "
+    "or use a leaky activation."
+)
+BEHIND = "Look at what is done with the layer's output: something there silences these units."
 
 
 def find_dead_unit(record: Record) -> list[Finding]:
@@ -33,10 +39,12 @@ def find_dead_unit(record: Record) -> list[Finding]:
         flow = module.grad_output
         if flow is None or module.name in named or flow.rows < MIN_ROWS or flow.features < 4:
             continue
-        dead = torch.nonzero(flow.dead | _silent_rows(record, module)).flatten().tolist()
-        if DEAD_SHARE * flow.features <= len(dead) < flow.features:
-            evidence = {"dead_units": len(dead), "units": flow.features, "why": NO_GRADIENT}
-            findings.append(_dead_unit(record, module.name, dead, flow.features, evidence))
+        for mask, why in ((flow.dead, NO_GRADIENT), (_silent_rows(record, module), SILENCED)):
+            dead = torch.nonzero(mask).flatten().tolist()
+            if DEAD_SHARE * flow.features <= len(dead) < flow.features:
+                evidence = {"dead_units": len(dead), "units": flow.features, "why": why}
+                findings.append(_dead_unit(record, module.name, dead, flow.features, evidence))
+                break
     return findings
 
 
@@ -88,8 +96,7 @@ def _dead_unit(
         fraction=len(dead) / units,
         indices=tuple(dead),
         evidence=evidence,
-        remedy="Re-initialise these units with a bias near 0 and lower the learning rate"
-        " (optimizer.lr=...), or use a leaky activation.",
+        remedy=BEHIND if evidence["why"] == SILENCED else REVIVE,
     )
 
 

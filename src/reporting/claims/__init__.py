@@ -1,0 +1,1 @@
+"""The claims ledger: reads runs, judges each of the seventeen claims, writes what it found."""
