@@ -108,7 +108,8 @@ CLAIMS = (
         "Adding a multiple of (target - weights) to the logits' gradient every 100 steps pulls the "
         "weights to the target.",
         "The latest three steps' weight after 8,000 steps, with injection minus without, as "
-        "published and with no KL term beside it. Confirmed if the interval lies above 0, refuted if below.",
+        "published and with no KL term beside it. Confirmed if the interval lies above 0, refuted "
+        "if below.",
         ("injection", "pace"),
         weights.c6,
         "weights.png",
