@@ -177,6 +177,15 @@ def points(share: float) -> str:
     return f"{rounded:+.1f} points" if rounded else "0.0 points"
 
 
+def fine_points(share: float) -> str:
+    """Return a small difference of shares in percentage points.
+
+    >>> fine_points(-0.00012), fine_points(0.0)
+    ('-0.012 points', '0 points')
+    """
+    return f"{100 * share:+.3f} points" if share else "0 points"
+
+
 def plain(value: float, sign: str = "") -> str:
     """Return a number with the digits that count.
 
