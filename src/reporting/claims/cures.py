@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from src.reporting.claims.remedies import ATTEMPTS, BOTH
+from src.reporting.claims.remedies import ATTEMPTS, BOTH, GOOD_LOSS
 from src.reporting.claims.table import ANY, WORLDS, Runs
 from src.reporting.claims.verdict import TOO_FEW
 from src.reporting.claims.zeros import POINT
@@ -80,29 +80,31 @@ def find_cures(runs: Runs) -> list[Cure]:
                 )
                 if zeros.n:
                     ratio = runs.mean("ratio", **changed)
-                    word = word_of(zeros, distinct, loss)
+                    gain = GOOD_LOSS * runs.mean("loss", **base).mean
+                    word = word_of(zeros, distinct, loss, gain)
                     cures.append(Cure(remedy, world, schedule, zeros, distinct, loss, ratio, word))
     return cures
 
 
-def word_of(zeros: Estimate, distinct: Estimate, loss: Estimate) -> str:
+def word_of(zeros: Estimate, distinct: Estimate, loss: Estimate, gain: float = 0.0) -> str:
     """Return what a remedy is good for: the intervals of three changes decide.
 
     Args:
         zeros: change of the share of zeros.
         distinct: change of the number of distinct gradient columns.
         loss: change of the validation loss.
+        gain: a smaller change of the loss is none.
     """
     if min(zeros.n, loss.n) < 2:
         return TOO_FEW
     if zeros.high <= -10 * POINT:
-        if loss.high < 0:
+        if loss.high < -gain:
             return CURE
         # Columns that came back as directions of their own, not as copies of one.
-        if distinct.low >= 10 * POINT * COLUMNS and loss.low <= 0:
+        if distinct.low >= 10 * POINT * COLUMNS and loss.low <= gain:
             return REPAIR
-        return COSMETIC_HARM if loss.low > 0 else COSMETIC
-    return HELPS if loss.high < 0 else HARM if loss.low > 0 else NOTHING
+        return COSMETIC_HARM if loss.low > gain else COSMETIC
+    return HELPS if loss.high < -gain else HARM if loss.low > gain else NOTHING
 
 
 @dataclass(frozen=True)

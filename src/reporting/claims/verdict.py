@@ -241,10 +241,10 @@ def power(log10: float) -> str:
 def power_percent(log10: float) -> str:
     """Return the share a logarithm stands for.
 
-    >>> power_percent(-1), power_percent(-12)
-    ('10.0%', '0')
+    >>> power_percent(-1), power_percent(-3.5), power_percent(-6)
+    ('10.0%', '0.03%', '<0.01%')
     """
-    return "0" if log10 <= -11.9 else percent(10**log10)
+    return "<0.01%" if log10 < -4 else percent(10**log10)
 
 
 def interval(value: Estimate, form: Form) -> str:
