@@ -177,10 +177,7 @@ def _provision(verdict: Verdict) -> str:
 
 def _measured(meta: Mapping[str, Any]) -> list[str]:
     machines = listed(
-        [
-            f"{m['system'].partition('-')[0]} with {m['cpu_count']} cores ({m['runs']} runs)"
-            for m in meta["machines"]
-        ]
+        [f"{m['system']} with {m['cpu_count']} cores ({m['runs']} runs)" for m in meta["machines"]]
     )
     versions = ", ".join(f"{name} {'/'.join(v)}" for name, v in meta["versions"].items())
     low, high = meta["steps"]

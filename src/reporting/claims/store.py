@@ -161,7 +161,7 @@ def _meta(
     """Return where, with what and for how long the runs were made."""
     environments = [report.get("environment") or {} for report in used]
     machines = Counter(
-        (str(m.get("system")), m.get("cpu_count"))
+        (str(m.get("system")).partition("-")[0], m.get("cpu_count"))
         for m in (environment.get("machine") or {} for environment in environments)
     )
     versions: dict[str, set[str]] = {}
