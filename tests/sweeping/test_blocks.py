@@ -93,6 +93,10 @@ def test_without_blocks_there_are_none():
     assert blocks_of() == {}
 
 
+def test_a_block_set_to_null_is_left_out():
+    assert list(blocks_of(blocks={"a": None, "b": {}})) == ["b"]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -103,7 +107,7 @@ def test_without_blocks_there_are_none():
         ({"only": ["a"], "blocks": None}, "sweep.only: this sweep has no blocks"),
         ({"blocks": ["a"]}, r"sweep.blocks maps names to blocks, got \['a'\]"),
         ({"blocks": {"a": "norm=none"}}, "sweep.blocks.a maps keys to values, got 'norm=none'"),
-        ({"blocks": {"a": None}}, "sweep.blocks.a maps keys to values, got None"),
+        ({"blocks": {"a": None, "b": {}}, "only": "a"}, "sweep.only: no block a"),
         (
             {"blocks": {"a": {"model": {"layers": "1,2"}}}},
             r"sweep.blocks.a: model: .* dotted key, such as model.layers",
