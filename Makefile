@@ -34,7 +34,7 @@ claims: setup-dev ## Settle the 17 claims: 615 runs, an hour and a half; RESUME=
 	$(BIN)/python -m src.train -m sweep=claims log_dir=lightning_logs/claims hydra/launcher=joblib sweep.resume=$(or $(RESUME),false)
 	$(BIN)/python -m src.report claims lightning_logs/claims
 
-claims-quick: setup-dev ## The direction of each verdict in a quarter of an hour
+claims-quick: setup-dev ## The direction of each verdict in under twenty minutes
 	$(BIN)/python -m src.train -m sweep=claims_quick log_dir=lightning_logs/claims_quick hydra/launcher=joblib sweep.resume=$(or $(RESUME),false)
 	$(BIN)/python -m src.report claims lightning_logs/claims_quick --out lightning_logs/claims_quick
 
