@@ -10,7 +10,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from src.callbacks.schedule import UnitSchedule
+from src.callbacks.unit_schedule import UnitSchedule
 from src.data import PriceDataModule, Schedule
 from src.data.facts import DataFacts
 from src.models import build_regressor
@@ -34,15 +34,15 @@ def build_datamodule(config: DictConfig) -> PriceDataModule:
     Raises:
         ValueError: a file or an option cannot be used.
     """
-    datamodule = build(config.data, **_schedule(config))
+    datamodule = build(config.data, schedule=_schedule(config))
     datamodule.setup()
     return datamodule
 
 
-def _schedule(config: DictConfig) -> dict[str, Schedule]:
-    """Return the schedule as an argument of the data; none where a run knows of none."""
+def _schedule(config: DictConfig) -> Schedule:
+    """Return the schedule; one without events for a checkpoint that knows of none."""
     node = config.get("schedule")
-    return {"schedule": build(node)} if node is not None else {}
+    return build(node) if node is not None else Schedule()
 
 
 def build_module(config: DictConfig, data: PriceDataModule | DataFacts) -> RegressionModule:
@@ -81,8 +81,7 @@ def build_module(config: DictConfig, data: PriceDataModule | DataFacts) -> Regre
             "data": facts.to_dict(),
         },
     )
-    for schedule in _schedule(config).values():
-        module.deaths = let_units_die(model, schedule.unit_events())
+    module.deaths = let_units_die(model, _schedule(config).unit_events())
     return module
 
 

@@ -73,10 +73,10 @@ class PriceDataModule(pl.LightningDataModule):
         _check_choice("target", target, TARGETS)
         _check_choice("input", input, INPUTS)
         _check_choice("scaler", scaler, SCALERS)
-        _check_at_least("context_length", context_length, 2)
-        _check_at_least("batch_size", batch_size, 1)
-        _check_at_least("num_workers", num_workers, 0)
-        _check_at_least("seed", seed, 0)
+        check_at_least("context_length", context_length, 2)
+        check_at_least("batch_size", batch_size, 1)
+        check_at_least("num_workers", num_workers, 0)
+        check_at_least("seed", seed, 0)
         if target == "price" and (features != "prices" or input != "price"):
             raise ValueError(
                 "target=price needs features=prices and input=price, which show the model a price, "
@@ -225,6 +225,7 @@ def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
 
 
-def _check_at_least(name: str, value: int, least: int) -> None:
+def check_at_least(name: str, value: int, least: int) -> None:
+    """Raise a ValueError unless a value is an int and not below the least one."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name} must be an int of at least {least}, got {value!r}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from src.data.datamodule import PriceDataModule
+from src.data.datamodule import PriceDataModule, check_at_least
 from src.data.preparation import PreparedData, cut_windows, split_rows
 from src.data.scaling import fit_target_scaling
 from src.data.scenario import Scenario, make_scenario
@@ -47,9 +47,8 @@ class ScenarioDataModule(PriceDataModule):
             seed=seed,
             schedule=schedule,
         )
-        for name, value, least in (("rows", rows, 1), ("world_seed", world_seed, 0)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ValueError(f"{name} must be an int of at least {least}, got {value!r}")
+        check_at_least("rows", rows, 1)
+        check_at_least("world_seed", world_seed, 0)
         self.features = "scenario"
         self.num_rows, self.world_seed = rows, world_seed
 
