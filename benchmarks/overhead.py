@@ -39,7 +39,7 @@ from src.models import (
     TransformerEncoder,
     build_regressor,
 )
-from src.training.allocator import keep_freed_memory
+from src.runs.allocator import keep_freed_memory
 
 RESULTS = Path(__file__).parent / "results"
 HOOKS = ("on_train_batch_start", "on_before_optimizer_step", "on_train_batch_end")

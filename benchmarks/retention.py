@@ -30,7 +30,7 @@ from src.data import PriceDataModule
 from src.diagnostics.retention import half_life, prediction_memory, retention
 from src.models import LastPooling, Norm, RecurrentEncoder, TransformerEncoder, build_regressor
 from src.reporting.statistics import estimate
-from src.training.allocator import keep_freed_memory
+from src.runs.allocator import keep_freed_memory
 
 RESULTS = Path(__file__).parent / "results"
 MODELS: dict[str, Any] = {
@@ -228,7 +228,7 @@ def _verdicts(result: dict[str, Any]) -> list[str]:
     needed = CLAIMED[50] ** (1 / 50)
     lines.append(
         f"- To keep 60% over 50 days a forget gate has to average {needed:.3f}. PyTorch starts it "
-        "at 0.5; `python -m src.inspect` shows where training left it."
+        "at 0.5; `python -m src.gates` shows where training left it."
     )
     return lines
 

@@ -28,7 +28,7 @@ import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from src.restore_predictor import restore_predictor
+from src.runs.restore_predictor import restore_predictor
 
 RESULTS = Path(__file__).parent / "results"
 DAYS = 60

@@ -95,7 +95,7 @@ def _train_by_hand(config: DictConfig) -> dict[str, float]:
     import torch
     from torch.nn import functional as F
 
-    from src.build import build_datamodule, build_module
+    from src.runs.build import build_datamodule, build_module
 
     pl.seed_everything(config.seed, verbose=False)
     data = build_datamodule(config)
@@ -122,8 +122,8 @@ def _train(config: DictConfig) -> dict[str, float]:
     """Our own training with everything it does by default."""
     import lightning.pytorch as pl
 
-    from src.build import build_callbacks, build_datamodule, build_module, build_trainer
-    from src.training.allocator import keep_freed_memory
+    from src.runs.allocator import keep_freed_memory
+    from src.runs.build import build_callbacks, build_datamodule, build_module, build_trainer
 
     keep_freed_memory()
     pl.seed_everything(config.seed, verbose=False)

@@ -36,7 +36,7 @@ ALLOWED_TARGETS = frozenset(
             )
         ),
         *(
-            f"src.training.loggers.{name}"
+            f"src.board.loggers.{name}"
             for name in ("CSVLogger", "MLFlowLogger", "TensorBoardLogger", "WandbLogger")
         ),
         *(f"torch.optim.{name}" for name in ("Adam", "AdamW", "SGD", "RMSprop", "NAdam", "RAdam")),
@@ -68,17 +68,22 @@ ALLOWED_TARGETS = frozenset(
             )
         ),
         "src.sweeping.pruning.Pruning",
-        "src.training.prior.PoolingPrior",
+        *(
+            f"src.interventions.{name}"
+            for name in (
+                "gradient_scaling.GradientScaling",
+                "logits.DirectUpdate",
+                "logits.GradientInjection",
+                "prior.PoolingPrior",
+            )
+        ),
         *(
             f"src.callbacks.{name}"
             for name in (
                 "GradientHealth",
                 "PoolingMonitor",
-                "gradient_scaling.GradientScaling",
                 "memory_monitor.MemoryMonitor",
                 "milestones.Milestones",
-                "pooling_prior.DirectUpdate",
-                "pooling_prior.GradientInjection",
             )
         ),
     }

@@ -52,10 +52,10 @@ def diagnose_run(run: str | None, overrides: list[str], num_batches: int) -> dic
     # Imported here: a slip on the command line is answered at once, without torch.
     import lightning.pytorch as pl
 
-    from src.build import build_datamodule, build_module
     from src.diagnostics import diagnose
-    from src.restore import restore
-    from src.what_if import replay_options
+    from src.runs.build import build_datamodule, build_module
+    from src.runs.restore import restore
+    from src.runs.what_if import replay_options
 
     if num_batches < 1:
         raise ValueError(f"--batches must be at least 1, got {num_batches}")

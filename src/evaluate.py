@@ -33,8 +33,8 @@ def evaluate(config: DictConfig) -> None:
 def _scores(config: DictConfig) -> dict[str, dict[str, float]]:
     import lightning.pytorch as pl
 
-    from src.build import build_trainer
-    from src.restore import restore
+    from src.runs.build import build_trainer
+    from src.runs.restore import restore
 
     module, datamodule = restore(config.ckpt_path)
     loaders = {

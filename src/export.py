@@ -50,10 +50,10 @@ def export_run(ckpt_path: str, folder: str | None = None) -> tuple[Path, dict[st
     import torch
     from safetensors.torch import save_file
 
-    from src.exporting import formats
-    from src.exporting.programs import build_program, example_inputs
-    from src.restore_predictor import restore_module
-    from src.training.run_folder import find_checkpoint, folder_of
+    from src.runs.folder import find_checkpoint, folder_of
+    from src.runs.restore_predictor import restore_module
+    from src.serving import formats
+    from src.serving.programs import build_program, example_inputs
 
     module, facts = restore_module(ckpt_path)
     checkpoint = find_checkpoint(Path(ckpt_path))
@@ -96,8 +96,8 @@ def _describe(
     module: Any, facts: Any, inputs: Any, checkpoint: Path, differences: dict[str, float]
 ) -> dict[str, Any]:
     """Return what somebody without this code needs to know of the files, as plain values."""
-    from src.calibrate import read_calibration
-    from src.training.run_folder import environment
+    from src.runs.calibration import read_calibration
+    from src.runs.folder import environment
 
     calibration = read_calibration(checkpoint)
     levels = (0.5, 0.8, 0.9, 0.95)

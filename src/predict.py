@@ -45,7 +45,7 @@ def forecasts(config: DictConfig) -> dict[str, Any]:
     # Imported here: a slip on the command line is answered at once, without torch.
     import torch
 
-    from src.restore_predictor import restore_predictor
+    from src.runs.restore_predictor import restore_predictor
 
     torch.set_num_threads(1)
     predictor = restore_predictor(str(config.ckpt_path))
@@ -78,7 +78,7 @@ def _series(
     """Return the last day of every window, all closes and the windows, for each series."""
     import numpy as np
 
-    from src.data.sources import BAR_COLUMNS, PriceTable, load_prices
+    from src.data.reading.sources import BAR_COLUMNS, PriceTable, load_prices
     from src.serving.prices import STDIN, parse_series
 
     if config.data.path is None:

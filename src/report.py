@@ -20,7 +20,7 @@ def main() -> None:
     """Run the command line."""
     try:
         if sys.argv[1:2] == ["claims"]:
-            from src.reporting.claims.command import run
+            from benchmarks.claims.__main__ import run
 
             run(sys.argv[2:])
         else:

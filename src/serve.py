@@ -50,7 +50,7 @@ def build_server(config: DictConfig) -> "tuple[uvicorn.Server, socket.socket]":
         import torch
         import uvicorn
 
-        from src.restore_predictor import restore_predictor
+        from src.runs.restore_predictor import restore_predictor
         from src.serving.app import build_app
 
         torch.set_num_threads(1)

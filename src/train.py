@@ -14,7 +14,7 @@ from src.config import CONFIG_DIR, check_command_line, stop
 def train(config: DictConfig) -> None:
     """Train what `config` describes."""
     # Imported here: --help and --cfg answer at once, without torch.
-    from src.run import run
+    from src.runs.run import run
 
     hydra_config = HydraConfig.get()
     choices = {k: v for k, v in hydra_config.runtime.choices.items() if k != "sweep"}
@@ -32,7 +32,7 @@ def main() -> None:
     runs = not (asked.help or asked.hydra_help or asked.cfg or asked.info or asked.shell_completion)
     if runs and (asked.multirun or "hydra.mode=MULTIRUN" in asked.overrides):
         # Not Hydra's own multirun: that one forgets what has run when something ends it.
-        from src.sweep import sweep
+        from src.sweeping.sweep import sweep
 
         raise SystemExit(sweep("train", asked.overrides))
     check_command_line("train", sys.argv[1:])

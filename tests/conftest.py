@@ -36,7 +36,7 @@ def tiny_run(composed: Callable[..., Any], tmp_path: Path) -> Callable[..., Path
     """Run two batches of everything and return the run folder."""
 
     def _run(*overrides: str) -> Path:
-        from src.run import run
+        from src.runs.run import run
 
         config, choices = composed(*TINY, *overrides)
         before = set((tmp_path / "lightning_logs").glob("*/*"))
@@ -53,7 +53,7 @@ def kept_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
     @cache
     def _run(*overrides: str) -> Path:
-        from src.run import run
+        from src.runs.run import run
 
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
             config = compose("train", [*TINY, *overrides], return_hydra_config=True)

@@ -72,7 +72,7 @@ def test_a_command_line_that_works_passes(arguments):
         "torch.load",
         "pandas.read_pickle",
         "builtins.open",
-        "src.data.sources.pd.read_pickle",
+        "src.data.reading.sources.pd.read_pickle",
         "torch.optim.adam.torch.load",
         "hydra.utils.instantiate",
     ],

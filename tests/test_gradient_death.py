@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from src.build import build_datamodule
-from src.restore import restore
-from src.restore_predictor import restore_module
+from src.runs.build import build_datamodule
+from src.runs.restore import restore
+from src.runs.restore_predictor import restore_module
 from tests.conftest import report_of
 
 # 24 steps instead of 12,000; a record at every published 500th.
@@ -23,7 +23,7 @@ SHORT = [
 @pytest.fixture
 def course(composed):
     def _course(*overrides):
-        from src.run import run
+        from src.runs.run import run
 
         config, choices = composed(*SHORT, *overrides)
         run(config, choices, [])

@@ -6,11 +6,12 @@ MAY_USE = {
     "data": set(),
     "models": set(),
     "diagnostics": set(),
-    "training": {"models", "diagnostics"},
-    "callbacks": {"models", "diagnostics", "training"},
+    "interventions": {"models", "diagnostics"},
+    "training": {"models", "diagnostics", "interventions"},
+    "board": {"models", "diagnostics"},
+    "callbacks": {"models", "diagnostics", "board"},
     "reporting": set(),
     "serving": {"data"},
-    "exporting": {"data"},
 }
 
 

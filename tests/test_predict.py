@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from src.data import load_prices
-from src.data.sources import BAR_COLUMNS
+from src.data.reading.sources import BAR_COLUMNS
 from src.predict import main
-from src.restore_predictor import restore_predictor
+from src.runs.restore_predictor import restore_predictor
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def test_help_needs_neither_pandas_nor_torch():
 
 
 def test_a_real_run_is_reported_and_opened_again(monkeypatch, tiny_run, capsys):
-    from src.restore import restore
+    from src.runs.restore import restore
 
     first = tiny_run("experiment=price_lstm", "pooling=last")
     command(monkeypatch, first.parent)

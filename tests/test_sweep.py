@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from src.config import CONFIG_DIR
-from src.data import cache
-from src.sweep import sweep
+from src.data.reading import cache
 from src.sweeping.manifest import Manifest
+from src.sweeping.sweep import sweep
 from tests.conftest import TINY, report_of
 
 SMALL = [*TINY, "experiment=price_lstm", "logger=none", "model.hidden_size=4"]
@@ -25,7 +25,7 @@ NAN = "optimizer.lr=1e30"  # the second step's loss is not finite
 @pytest.fixture
 def swept(tmp_path, monkeypatch):
     """Run a sweep of tiny jobs; return its exit code and its manifest."""
-    monkeypatch.setattr("src.sweep._compare", lambda folder, console: None)
+    monkeypatch.setattr("src.sweeping.sweep._compare", lambda folder, console: None)
 
     def _swept(*overrides):
         code = sweep("train", [f"log_dir={tmp_path}", *SMALL, *overrides])
@@ -226,7 +226,7 @@ def test_data_is_prepared_once_for_all_jobs(swept, monkeypatch):
 
 
 def test_data_and_model_are_checked_once_for_all_seeds(swept, monkeypatch):
-    from src import build
+    from src.runs import build
 
     checked = []
     build_module = build.build_module

@@ -12,10 +12,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from src.build import build_datamodule, build_module
 from src.config import CONFIG_DIR
-from src.restore import restore
-from src.run import run
+from src.runs.build import build_datamodule, build_module
+from src.runs.restore import restore
+from src.runs.run import run
 from tests.conftest import report_of
 
 GROUPS = ("model", "pooling", "pooling_prior", "norm", "dropout", "optimizer")

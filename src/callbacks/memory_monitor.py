@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from src.callbacks.base import Callback
-from src.callbacks.board import Board
-from src.callbacks.heatmap import heatmap
+from src.board.heatmap import heatmap
+from src.diagnostics.lightning.base import Callback
+from src.diagnostics.lightning.board import Board
 from src.diagnostics.retention import LAGS, half_life, prediction_memory, retention
 
 MAX_SAMPLES = 32

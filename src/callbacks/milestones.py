@@ -8,8 +8,8 @@ import lightning.pytorch as pl
 from rich.console import Console
 from rich.table import Table
 
-from src.callbacks.board import Board
 from src.callbacks.goals import Progress, make_milestone
+from src.diagnostics.lightning.board import Board
 
 HEADINGS = ("milestone", "goal", "steps", "outcome", "last value")
 

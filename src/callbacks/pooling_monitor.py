@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from src.callbacks.base import Callback
-from src.callbacks.board import Board
+from src.board.heatmap import heatmap
 from src.callbacks.capture import Caught, PoolingHooks, is_compiled, pooling_statistics
-from src.callbacks.heatmap import heatmap
-from src.callbacks.history import History
-from src.callbacks.replay import Replay
 from src.diagnostics.isolation import untouched
+from src.diagnostics.lightning.base import Callback
+from src.diagnostics.lightning.board import Board
+from src.diagnostics.lightning.history import History
+from src.diagnostics.lightning.replay import Replay
 from src.diagnostics.transfer import Inbox, Pending
 
 log = logging.getLogger(__name__)

@@ -10,12 +10,12 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from src.data.cache import load_and_prepare
 from src.data.preparation import FEATURES, PreparedData
+from src.data.reading.cache import load_and_prepare
+from src.data.reading.sources import SOURCES, PriceTable
 from src.data.sampler import KeyedBatchSampler
 from src.data.scaling import INPUTS, SCALERS, TARGETS, persistence_of
 from src.data.schedule import FeatureStates, Schedule, feature_sizes
-from src.data.sources import SOURCES, PriceTable
 from src.data.split import check_fractions
 from src.data.windows import WindowBatch, WindowDataset
 

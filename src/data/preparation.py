@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from src.data.bars import WARMUP_ROWS, FeatureTable, bar_features
-from src.data.errors import DataError
+from src.data.features.bars import WARMUP_ROWS, FeatureTable, bar_features
+from src.data.reading.errors import DataError
+from src.data.reading.sources import PriceTable
 from src.data.scaling import InputScaling, TargetScaling, fit_input_scaling, fit_target_scaling
-from src.data.sources import PriceTable
 from src.data.split import chronological_split, rows_needed
 from src.data.windows import WindowDataset
 

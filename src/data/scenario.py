@@ -22,8 +22,8 @@ from functools import lru_cache
 import numpy as np
 from scipy.signal import lfilter
 
-from src.data.bars import FeatureTable
-from src.data.sources import PriceTable
+from src.data.features.bars import FeatureTable
+from src.data.reading.sources import PriceTable
 
 BLOCKS = ("market", "indicator", "position")
 BLOCK_SIZE = 43

@@ -7,10 +7,10 @@ from typing import Any
 
 from src.data.datamodule import PriceDataModule, check_at_least
 from src.data.preparation import PreparedData, cut_windows, split_rows
+from src.data.reading.sources import PriceTable
 from src.data.scaling import fit_target_scaling
 from src.data.scenario import Scenario, make_scenario
 from src.data.schedule import Schedule
-from src.data.sources import PriceTable
 
 
 class ScenarioDataModule(PriceDataModule):

@@ -34,7 +34,7 @@ def load_runs(paths: Paths) -> "pd.DataFrame":
     """Return a row per run, unfinished ones included.
 
     The trained model of a run is one call away: `restore(runs.path[0])`, with `restore` from
-    `src.restore`.
+    `src.runs.restore`.
 
     Args:
         paths: run folders, folders above them, sweep folders, or globs of these.

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from src.data.bars import WARMUP_ROWS, bar_features
-from src.data.errors import DataError
 from src.data.facts import DataFacts
+from src.data.features.bars import WARMUP_ROWS, bar_features
+from src.data.reading.errors import DataError
+from src.data.reading.sources import PriceTable
 from src.data.scaling import encode_closes
-from src.data.sources import PriceTable
 from src.serving.conformal import Calibration
 
 BLOCK_SIZE = 8

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from src.data.errors import DataError, quote
+from src.data.reading.errors import DataError, quote
 
 SMALLEST, LARGEST = 1e-30, 1e30
 EXPECTED = f"a number between {SMALLEST:g} and {LARGEST:g}"

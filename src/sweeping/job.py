@@ -13,10 +13,10 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict, read_write
 
+from src.runs.folder import RUN_FOLDER_VARIABLE
 from src.sweeping import stopping
 from src.sweeping.manifest import Job, Manifest
 from src.sweeping.table import job_line
-from src.training.run_folder import RUN_FOLDER_VARIABLE
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def run_job(config: DictConfig) -> float | None:
             stack.enter_context(_beside(manifest.folder, job))
         ended = stack.enter_context(_recorded(manifest, job))
         # Imported here: the first job of a process pays for torch, the others do not.
-        from src.run import run
+        from src.runs.run import run
 
         objective = run(config, choices, job.varied)
         if objective is not None and math.isfinite(objective):

@@ -9,7 +9,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from src.models.unit_death import UnitDeath
+from src.interventions.unit_death import UnitDeath
 from src.training.metrics import PriceMetrics, skill_score
 
 # B batch, T time steps, F features. A batch has x (B, T, F), y (B, 1) scaled target,

@@ -1,7 +1,7 @@
 import pytest
 
-from src.callbacks.board import LAYOUT
-from src.callbacks.dashboard import FIRST, METRICS
+from src.board.dashboard import FIRST, METRICS
+from src.diagnostics.lightning.board import LAYOUT
 from tests.conftest import report_of
 
 pytestmark = pytest.mark.slow

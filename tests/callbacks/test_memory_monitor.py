@@ -6,7 +6,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from src.callbacks.memory_monitor import MAX_SAMPLES, MemoryMonitor
 from src.diagnostics.retention import prediction_memory
-from src.restore import restore
+from src.runs.restore import restore
 from tests.conftest import report_of
 
 EVERY_TWO = (

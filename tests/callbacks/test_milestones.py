@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from src.callbacks.goals import Milestone, Progress, make_milestone
-from src.callbacks.gradient_health import GradientHealth
 from src.callbacks.milestones import Milestones
 from src.callbacks.pooling_monitor import PoolingMonitor
 from src.config import CONFIG_DIR
+from src.diagnostics.lightning.gradient_health import GradientHealth
 from src.models import LearnablePooling, Norm, TransformerEncoder, build_regressor
 
 GOAL = {"quantity": "q", "comparison": ">", "bound": 0.5}

@@ -28,7 +28,7 @@ from src.models import (
     MeanPooling,
     MultiheadPooling,
 )
-from tests.callbacks.small_modules import FEATURES, Plain, PooledSequence, fit
+from tests.diagnostics.lightning.small_modules import FEATURES, Plain, PooledSequence, fit
 
 POOLINGS = [
     AttentionPooling,

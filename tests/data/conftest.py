@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.data.sources import BAR_COLUMNS, PriceTable, load_prices
+from src.data.reading.sources import BAR_COLUMNS, PriceTable, load_prices
 
 
 @pytest.fixture

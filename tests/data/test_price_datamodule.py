@@ -11,9 +11,10 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from src.data import PriceDataModule, cache, encode_closes, load_prices
-from src.data.errors import DataError
+from src.data import PriceDataModule, encode_closes, load_prices
 from src.data.preparation import prepare
+from src.data.reading import cache
+from src.data.reading.errors import DataError
 
 CONFIGS = Path(__file__).parents[2] / "conf" / "data"
 BARS = {"features": "bars", "context_length": 20, "batch_size": 64}

@@ -2,7 +2,7 @@ import torch
 from torch import nn
 
 from src.diagnostics import diagnose
-from src.models.unit_death import let_units_die
+from src.interventions.unit_death import let_units_die
 
 
 class Net(nn.Module):

@@ -15,7 +15,7 @@ import uvicorn
 from hypothesis import HealthCheck, given, settings
 
 from benchmarks.serving import BAD, requests_of_any_kind, windows
-from src.restore_predictor import restore_predictor
+from src.runs.restore_predictor import restore_predictor
 from src.serving import body as body_module
 from src.serving.app import build_app
 from src.serving.batcher import Batcher

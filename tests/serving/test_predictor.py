@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from src.calibrate import calibrate
 from src.data import load_prices
-from src.data.sources import BAR_COLUMNS
-from src.restore import restore
-from src.restore_predictor import restore_predictor
+from src.data.reading.sources import BAR_COLUMNS
+from src.runs.calibration import calibrate
+from src.runs.restore import restore
+from src.runs.restore_predictor import restore_predictor
 from src.serving.predictor import BLOCK_SIZE, Predictor, bitwise_block_size
 
 

@@ -1,0 +1,238 @@
+"""docs/claims.md: the summary, the ledger, the cures, a section per claim, how it was measured."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from benchmarks.claims.cures import ALIVE, COSMETIC, COSMETIC_HARM, CURE, HELPS, Causes, Cure
+from benchmarks.claims.ledger import Claim
+from benchmarks.claims.table import NAMES, SCHEDULES
+from benchmarks.claims.tables import (
+    causes_table,
+    cures_tables,
+    ledger_table,
+    rows_table,
+    words_table,
+)
+from benchmarks.claims.verdict import MIXED, NO_RUNS, SEEDS, WORDS, Verdict, listed, span
+from benchmarks.claims.verdict import percent as as_percent
+from src.reporting.factors import count_of
+from src.reporting.texttable import markdown
+
+Judged = Sequence[tuple[Claim, Verdict]]
+LONG = 12
+"""Rows from which on a table is folded away."""
+CAPTIONS = {
+    "zeros.png": "Share of exactly zero gradient entries over the published steps.",
+    "cures.png": "Zeros and validation loss: what each remedy changes.",
+    "pace.png": "Weight of the latest three steps under a KL weight of 0.1.",
+    "weights.png": "Pooling weights after 8,000 steps; left alone and with KL 0.1 after 12,000.",
+    "retention.png": "Influence on the forecast by steps back.",
+    "shares.png": "Share of the gradient by time step.",
+    "losses.png": "Validation loss while scales are shocked, and while nothing happens.",
+}
+
+
+def document(
+    judged: Judged,
+    cures: Sequence[Cure],
+    causes: Sequence[Causes],
+    meta: Mapping[str, Any],
+    figures: Collection[str],
+) -> str:
+    """Return the whole page.
+
+    Args:
+        judged: every claim with its verdict.
+        cures: what every remedy changes.
+        causes: the two ways to one share of zeros.
+        meta: how it was measured.
+        figures: names of the figures there are.
+    """
+    parts = [
+        "# What was said about dying gradients, measured",
+        summary(judged, cures, causes, meta),
+        *_figure("zeros.png", figures),
+        *_two_causes(causes),
+        "## The ledger",
+        _bare(markdown(ledger_table(judged, link=True))),
+        *_cures(cures, figures),
+        "## Claim by claim",
+    ]
+    for claim, verdict in judged:
+        parts += _section(claim, verdict, figures)
+    return "\n\n".join([*parts, *_measured(meta)]) + "\n"
+
+
+def summary(
+    judged: Judged, cures: Sequence[Cure], causes: Sequence[Causes], meta: Mapping[str, Any]
+) -> str:
+    """Return the three sentences that carry the page."""
+    words = Counter(verdict.word for _, verdict in judged)
+    counts = listed([f"{words[word]} {word}" for word in WORDS if words[word]])
+    seeds = [verdict.seeds for _, verdict in judged if verdict.word != NO_RUNS]
+    fewest = f"at least {min(seeds)} seeds each" if seeds else "no seeds yet"
+    ends = [cure for cure in cures if cure.schedule == "dead_inputs"]
+    real = listed([cure.remedy for cure in ends if cure.word == CURE])
+    fake = listed([cure.remedy for cure in ends if cure.word in (COSMETIC, COSMETIC_HARM)])
+    whole = [c.columns.mean / c.zeros.mean for c in causes if c.schedule == "dead_inputs"]
+    place = (
+        "The zeros are whole columns: input features that had died"
+        if whole and min(whole) > 0.99
+        else "Where the zeros lie is told below"
+    )
+    return (
+        "A transformer on trading bars showed two thirds of exactly-zero gradients in its first "
+        f"weight, and {len(judged)} claims were made about why, and what helps. Judged by "
+        f"{count_of(meta['runs'], 'run')} ({fewest}) they stand at: **{counts}**. "
+        f"{place}; {real or 'nothing'} took them away and lowered the validation loss, "
+        f"{fake or 'nothing'} took them away and did not.{_shock(cures)}"
+    )
+
+
+def _shock(cures: Sequence[Cure]) -> str:
+    """Say what helped where large features were switched on; nothing where nothing was tried."""
+    shocked = [c for c in cures if c.schedule == "scale_shock" and c.remedy != ALIVE]
+    if not shocked:
+        return ""
+    helped = listed([c.remedy for c in shocked if c.word == HELPS])
+    return (
+        " Features of sizes 50 to 1,000 drown the others instead of killing units: "
+        f"{helped or 'nothing'} mended that."
+    )
+
+
+def _figure(name: str, figures: Collection[str]) -> list[str]:
+    return [f"![{CAPTIONS[name]}](claims/{name})"] if name in figures else []
+
+
+def _bare(table: str) -> str:
+    """Return a table without its title, where a heading says it."""
+    return table.split("\n", 2)[2]
+
+
+def _two_causes(causes: Sequence[Causes]) -> list[str]:
+    if not causes:
+        return []
+    table = _bare(markdown(causes_table(causes)))
+    both = {c.schedule for c in causes}
+    if len(both) < 2:
+        return ["## One number, two causes", table]
+    shares = {s: span([c.zeros for c in causes if c.schedule == s], as_percent) for s in both}
+    return [
+        "## One number, two causes",
+        f"Let input features die and {shares['dead_inputs']} of the entries are zero; let units "
+        f"of the layer die and {shares['dead_units']} are. The number alone tells no one what to "
+        "repair, the data or the layer. Its shape does: dead inputs leave whole columns, dead "
+        "units whole rows. The published plateau of 66.7% is 86 of 129 columns; no whole number "
+        "of the 128 rows gives it.",
+        table,
+    ]
+
+
+def _cures(cures: Sequence[Cure], figures: Collection[str]) -> list[str]:
+    if not cures:
+        return []
+    parts = [
+        "## Cures and cosmetics",
+        "A **cure** takes at least 10 points off the zeros and lowers the validation loss. A "
+        "**cosmetic** takes the zeros away and nothing else: the columns come back as copies of "
+        "one another. A **repair, no gain** brings real directions back where the loss had "
+        "nothing to win. 95% intervals of the paired "
+        "differences decide, and a loss has to move by 1%; "
+        f"of {len(cures)} comparisons about {max(1, round(len(cures) / 20))} would seem to help or "
+        "harm by chance alone.",
+        _bare(markdown(words_table(cures))),
+        *_figure("cures.png", figures),
+    ]
+    for (schedule, world), table in cures_tables(cures).items():
+        title = f"{NAMES[world]}, {SCHEDULES[schedule]}"
+        parts += [f"<details><summary>{title}: the numbers</summary>", _bare(markdown(table))]
+        parts.append("</details>")
+    return parts
+
+
+def _section(claim: Claim, verdict: Verdict, figures: Collection[str]) -> list[str]:
+    parts = [
+        f"### {claim.id}: {claim.title}",
+        f"**Said.** {claim.said}",
+        f"**What settles it.** {claim.asks}",
+        f"**Measured.** {verdict.sentence}",
+    ]
+    if verdict.rows:
+        table = rows_table(verdict)
+        folded = len(table.rows) > LONG
+        parts += [f"<details><summary>The {len(table.rows)} conditions</summary>"] * folded
+        parts += [_bare(markdown(table)), *["</details>"] * folded]
+    parts.append(f"**Verdict: {verdict.word}.**{_provision(verdict)}")
+    parts += _figure(claim.figure, figures) if claim.figure != "zeros.png" else []
+    return [*parts, f"```bash\n{claim.command}\n```"]
+
+
+def _provision(verdict: Verdict) -> str:
+    if not verdict.is_provisional:
+        return ""
+    return f" Provisional: it rests on {count_of(verdict.seeds, 'seed')}, and {SEEDS} are needed."
+
+
+def _measured(meta: Mapping[str, Any]) -> list[str]:
+    machines = listed(
+        [f"{m['system']} with {m['cpu_count']} cores ({m['runs']} runs)" for m in meta["machines"]]
+    )
+    versions = ", ".join(f"{name} {'/'.join(v)}" for name, v in meta["versions"].items())
+    low, high = meta["steps"]
+    left = sum(map(len, meta["left_out"].values()))
+    how = "; ".join(f"{status}: {_some(names)}" for status, names in meta["left_out"].items())
+    facts = [
+        f"**Runs:** {meta['runs']} finished, seeds {listed([str(s) for s in meta['seeds']])}; "
+        f"{low:,} to {high:,} optimiser steps each; {_hours(meta['duration_s'])} of computing in "
+        "all, summed over runs.",
+        f"**Left out:** {count_of(left, 'run')} that did not finish"
+        + (f" ({how})" if left else "")
+        + f"; {count_of(meta['repeated'], 'run')} repeated by a later one of the same condition "
+        "and seed.",
+        f"**Machine:** {machines or 'not recorded'}; {versions or 'versions not recorded'}.",
+        "**Held fixed:** in each comparison everything but the named factor: data, batches, seed "
+        "(weights, order of windows, dropout), optimiser, learning rate and number of steps. "
+        "Differences are paired by seed; intervals are Student's t at 95% over seeds.",
+        f'**Verdicts:** rules in code, from the intervals alone. "{MIXED}" where some worlds or '
+        'conditions confirm and others do not; "not reproduced" where nothing confirms, and not '
+        "everything refutes.",
+    ]
+    limits = [
+        "The models are smaller than the one in which the zeros were first seen, and, except for "
+        "the pace of the pooling weights (C3 to C6, 8,000 to 12,000 steps), steps are scaled down "
+        "(figures show published steps): effects that need all 12,000 could be missed.",
+        "What died in that project was never recorded, only that 66.7% were zero: the schedules "
+        "rebuild the numbers by the likeliest mechanism, and by one other.",
+        "Mostly one width, one batch size, one optimiser (Adam), daily bars of one index. The "
+        "scenario's truth is known, the bars' is not, and daily returns leave little to learn: on "
+        "bars the zeros and the columns count, not the loss.",
+        "An interval over seeds tells whether another seed would agree, not another market.",
+    ]
+    commands = (
+        "```bash\n"
+        "python -m src.train -m sweep=claims hydra/launcher=joblib   # every run\n"
+        "python -m src.report claims lightning_logs/sweeps/<the sweep's folder>   # this page\n"
+        "python -m src.report claims   # this page from docs/claims, without any run\n"
+        "```"
+    )
+    return [
+        "## How it was measured",
+        "\n".join(f"- {fact}" for fact in facts),
+        "**Limits.**",
+        "\n".join(f"- {limit}" for limit in limits),
+        commands,
+        "Every number above comes from [runs.csv](claims/runs.csv), a row per run; the curves are "
+        "in [curves.json](claims/curves.json).",
+    ]
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    """Return the first names and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"

@@ -1,0 +1,1 @@
+"""Where a run is shown: loggers, the dashboard and its pictures."""

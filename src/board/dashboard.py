@@ -1,0 +1,150 @@
+"""What a run's dashboard shows besides its curves: config, HParams row, forecasts, result."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+import yaml
+
+from src.board.figures import forecast_figure
+from src.board.hparams import columns_summary, end_summary, start_summary
+from src.diagnostics.lightning.board import Board
+
+GROUPS = ("data", "model", "pooling", "pooling_prior", "norm", "dropout", "optimizer")
+FIRST = {"model", "norm", "pooling", "pooling_prior", "seed"}
+"""What is compared most: TensorBoard shows five columns until one asks for more."""
+METRICS = {
+    "best/val_loss": "best val loss (scaled)",
+    "test/rmse": "test RMSE (price)",
+    "test/rmse_ratio": "test RMSE / RMSE of tomorrow = today",
+    "test/skill": "test skill (1 - ratio)",
+    "test/directional_accuracy": "test directional accuracy (share)",
+}
+"""Scalars that the HParams page compares, and what it calls them."""
+
+
+class Dashboard:
+    """One run on the pages of TensorBoard; scalars and hyperparameters go to other loggers too.
+
+    A context manager around the run: what the run is shows from its first second, how it ended also
+    when it failed. Every run has the same HParams columns, so all rows show.
+
+    Args:
+        trainer: the run's Trainer.
+        report: what report.json says, kept up to date by the run: `run`, `config`, `choices`, `seed`
+            at the start; `status`, and `reason`, `best`, `test` as far as it got, at the end.
+        overrides: the command line's items.
+
+    | tag | meaning | unit | frequency |
+    |---|---|---|---|
+    | run/config | text: the config, resolved | | at the start |
+    | run/result | text: status, scores against "tomorrow = today" | | at the end |
+    | run/profile | text: the profiler's summary, where one was asked for | | at the end |
+    | forecasts | image: forecasts of the test part against the prices that came | price | at the end |
+    | best/val_loss | lowest validation loss | scaled | at the end |
+    | test/rmse_ratio | test RMSE / RMSE of "tomorrow = today" | ratio | at the end |
+    """  # noqa: E501
+
+    def __init__(self, trainer: Any, report: Mapping[str, Any], overrides: Sequence[str]) -> None:
+        self._trainer = trainer
+        self._report = report
+        self._columns = hyperparameters(report, overrides)
+        self._board = Board(())
+
+    def __enter__(self) -> Self:
+        """Show what is about to run."""
+        self._board = Board(self._trainer.loggers if self._trainer.is_global_zero else ())
+        self._board.layout()
+        self._board.summary(columns_summary(self._columns, FIRST, METRICS))
+        self._board.summary(start_summary(self._columns, time.time()))
+        self._board.hyperparameters(self._columns)
+        config = yaml.safe_dump(self._report["config"], sort_keys=False)
+        self._board.text("run/config", f"```\n{config}```", 0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Show how it ended, and end every logger's record."""
+        step, succeeded = self._trainer.global_step, self._report["status"] == "finished"
+        self._board.scalars(final_scores(self._report), step)
+        self._board.text("run/result", result_text(self._report), step)
+        profile = self._trainer.profiler.summary() if succeeded else ""
+        if profile:
+            self._board.text("run/profile", f"```\n{profile.strip()}\n```", step)
+        self._board.summary(end_summary(succeeded, time.time()))
+        for logger in self._trainer.loggers:
+            logger.finalize("success" if succeeded else "failed")
+            if hasattr(logger, "close"):
+                logger.close()
+
+    def show_forecasts(
+        self, days: Sequence[np.datetime64], forecasts: Sequence[Mapping[str, float]]
+    ) -> None:
+        """Draw the test part.
+
+        Args:
+            days: the day of each forecast.
+            forecasts: `last_price`, `price` and `predicted_price` of each.
+        """
+        if self._board.draws:
+            keys = ("last_price", "price", "predicted_price")
+            columns = ([forecast[key] for forecast in forecasts] for key in keys)
+            self._board.image(
+                "forecasts", forecast_figure(days, *columns), self._trainer.global_step
+            )
+
+
+def hyperparameters(report: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, str | float]:
+    """Return a run's HParams columns: strings and numbers, the same ones for every run.
+
+    Args:
+        report: the run's `choices`, `config` and `seed`.
+        overrides: the command line's items; those without a column of their own go into `other`.
+
+    >>> report = {"choices": {"model": "lstm"}, "config": {"optimizer": {"lr": 0.1}}, "seed": 0}
+    >>> columns = hyperparameters(report, ["model=lstm", "trainer.max_epochs=2"])
+    >>> columns["model"], columns["norm"], columns["lr"], columns["other"]
+    ('lstm', '-', 0.1, 'max_epochs=2')
+    """
+    choices, config = report["choices"], report["config"]
+    shown = {*choices, "seed", "name", "log_dir", "ckpt_path", "optimizer.lr", "data.batch_size"}
+    others = [item.lstrip("+~") for item in overrides]
+    others = [item for item in others if item.partition("=")[0].split("@")[0] not in shown]
+    return {
+        **{group: str(choices.get(group) or "-") for group in GROUPS},
+        "lr": float(config.get("optimizer", {}).get("lr") or 0),
+        "batch_size": float(config.get("data", {}).get("batch_size") or 0),
+        "seed": str(report["seed"]),
+        "other": " ".join(_short(item) for item in others) or "-",
+    }
+
+
+def _short(override: str) -> str:
+    key, _, value = override.partition("=")
+    return f"{key.rsplit('.', 1)[-1]}={value}"
+
+
+def final_scores(report: Mapping[str, Any]) -> dict[str, float]:
+    """Return the scalars that stand for a whole run, as far as it got."""
+    scores = {
+        "best/val_loss": report.get("best", {}).get("val_loss"),
+        "test/rmse_ratio": report.get("test", {}).get("ratio", {}).get("rmse"),
+    }
+    return {tag: value for tag, value in scores.items() if value is not None}
+
+
+def result_text(report: Mapping[str, Any]) -> str:
+    """Return how a run ended, as Markdown."""
+    lines = [f"**{report['status']}**: {report['experiment']}/{report['run']}"]
+    if "reason" in report:
+        lines.append(f"reason: `{report['reason']}`")
+    if "test" in report:
+        test = report["test"]
+        rows = [("test", "model", "tomorrow = today", "ratio"), ("---", "---:", "---:", "---:")]
+        rows += [
+            (name, *(f"{test[part][name]:.4g}" for part in ("model", "baseline", "ratio")))
+            for name in test["model"]
+        ]
+        lines.append("\n".join("| " + " | ".join(row) + " |" for row in rows))
+    ended = time.strftime("%Y-%m-%d %H:%M:%S")
+    return "\n\n".join([*lines, f"ended {ended}"])

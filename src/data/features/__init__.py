@@ -1,0 +1,1 @@
+"""The 129 features of a bar: market, positions, indicators."""

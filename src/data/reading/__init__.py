@@ -1,0 +1,1 @@
+"""Prices from files: sources, parsing, and refusals that name row and field."""

@@ -1,0 +1,167 @@
+"""From a suspicion during training to a diagnosis: replay the latest batches on a stand-in."""
+
+import dataclasses
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from src.diagnostics import Diagnosis, Finding, TrainingContext, diagnose
+from src.diagnostics.findings import MEANING
+from src.diagnostics.lightning.replay import Replay
+from src.diagnostics.measure import Measurement
+from src.diagnostics.schedule import Sightings
+from src.diagnostics.suspicion import unconfirmed_findings
+
+log = logging.getLogger(__name__)
+
+SHARDED_STRATEGIES = ("FSDPStrategy", "ModelParallelStrategy", "DeepSpeedStrategy")
+"""Strategies under which one rank alone cannot run the model."""
+
+
+def examine(
+    trainer: Any, pl_module: nn.Module, batches: Sequence[Any], context: TrainingContext
+) -> Diagnosis | None:
+    """Diagnose a module in training, and leave it and the training loop as they are.
+
+    Under several processes all replay the first one's batches in the first one's context, whose
+    losses differ: so all take the same path, and whatever they communicate fits together.
+
+    Args:
+        trainer: the Trainer.
+        pl_module: the LightningModule.
+        batches: latest batches, on the device.
+        context: facts about the training loop.
+
+    Returns:
+        The diagnosis; None where the module cannot be replayed.
+    """
+    if type(trainer.strategy).__name__ in SHARDED_STRATEGIES or not batches:
+        return None
+    if trainer.world_size > 1:
+        shared, context = trainer.strategy.broadcast((list(batches), context))
+        batches = [trainer.strategy.batch_to_device(batch) for batch in shared]
+    try:
+        return _diagnose_each_optimizer(Replay(trainer, pl_module), batches, context, trainer)
+    except Exception as error:  # a foreign model may do anything; training must go on
+        log.warning("could not replay a batch for diagnosis: %s: %s", type(error).__name__, error)
+        return None
+
+
+def training_context(
+    trainer: Any, measurements: Iterable[Measurement], losses: Iterable[Tensor]
+) -> TrainingContext:
+    """Gather what only the training loop knows.
+
+    Args:
+        trainer: the Trainer.
+        measurements: latest measurements of gradients, oldest first.
+        losses: latest training losses, oldest first.
+
+    Returns:
+        Plain numbers.
+    """
+    measurements, losses = list(measurements), [loss.float().mean() for loss in losses]
+    scales = [m.loss_scale for m in measurements if m.loss_scale is not None]
+    clip, by_value = trainer.gradient_clip_val, trainer.gradient_clip_algorithm == "value"
+    groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+    return TrainingContext(
+        clip_norm=None if by_value else clip,
+        clip_value=clip if by_value else None,
+        precision=str(trainer.precision),
+        loss_scale=scales[-1] if scales else None,
+        loss_scales=scales or None,
+        losses=torch.stack(losses).tolist() if losses else None,
+        grad_norms=[m.total_norm for m in measurements if m.parameters] or None,
+        accumulate_grad_batches=trainer.accumulate_grad_batches,
+        step=trainer.global_step,
+        base_lr=groups[0].get("initial_lr") if groups else None,
+    )
+
+
+def feature_names(trainer: Any) -> tuple[str, ...] | None:
+    """Return the datamodule's names of the input features, where it has any."""
+    names = getattr(getattr(trainer, "datamodule", None), "feature_names", None)
+    return tuple(names) if names is not None else None
+
+
+def _diagnose_each_optimizer(
+    replay: Replay, batches: Sequence[Any], context: TrainingContext, trainer: Any
+) -> Diagnosis:
+    """Diagnose the loss of each optimiser for the parameters it holds, and join the findings."""
+    names, stepping = feature_names(trainer), replay.stepping(batches[0])
+    parts = []
+    for index in stepping:
+        diagnosis = diagnose(
+            replay.module,
+            batches,
+            replay.loss_of(index),
+            optimizer=replay.optimizers or None,
+            feature_names=names,
+            context=context,
+        )
+        foreign = replay.foreign_parameters(index) if len(stepping) > 1 else frozenset()
+        kept = [f for f in diagnosis.findings if not _concerns_only(f, foreign)]
+        parts.append(dataclasses.replace(diagnosis, findings=tuple(kept)))
+    return _joined(parts)
+
+
+def _concerns_only(finding: Finding, parameters: frozenset[str]) -> bool:
+    """Say whether a finding is about parameters that another optimiser's loss trains."""
+    if finding.parameter:
+        return finding.parameter in parameters
+    prefix = finding.module + "."
+    return bool(finding.module) and any(name.startswith(prefix) for name in parameters)
+
+
+def _joined(parts: Sequence[Diagnosis]) -> Diagnosis:
+    if len(parts) == 1:
+        return parts[0]
+    order = list(MEANING)
+    findings = {(f.cause, f.module, f.parameter): f for part in parts for f in part.findings}
+    ranked = sorted(findings.values(), key=lambda f: (f.benign, order.index(f.cause)))
+    losses = [part.loss for part in parts if part.loss is not None]
+    return Diagnosis(
+        findings=tuple(ranked),
+        loss=sum(losses) if losses else None,
+        num_batches=max((part.num_batches for part in parts), default=0),
+    )
+
+
+def persistent_part(
+    finding: Finding, sightings: Sightings, names: Sequence[str] | None
+) -> Finding | None:
+    """Keep of a finding on dead rows or columns what the run's measurements call dead too.
+
+    A rare feature or an ordinary ReLU is often silent in the few batches that were replayed.
+
+    Args:
+        finding: any finding.
+        sightings: when rows and columns were last seen non-zero in the run.
+        names: names of the input features.
+
+    Returns:
+        The finding, with fewer indices, or None if nothing of it is left.
+    """
+    name = finding.parameter or ""
+    kinds = {"dead_unit": 0, "dead_input": 1}
+    if finding.cause not in kinds or name not in sightings.names() or not finding.indices:
+        return finding
+    dead = set(sightings.dead(name)[kinds[finding.cause]])
+    positions = {label: i for i, label in enumerate(names or ())}
+    kept = tuple(i for i in finding.indices if positions.get(str(i), i) in dead)
+    if not kept:
+        return None
+    share = len(kept) / len(finding.indices)
+    return dataclasses.replace(finding, indices=kept, fraction=finding.fraction * share)
+
+
+def from_measurements(
+    measurement: Measurement | None, sightings: Sightings, names: Sequence[str] | None
+) -> Diagnosis:
+    """Return what the measurements alone say, where no batch can be replayed."""
+    if measurement is None:
+        return Diagnosis()
+    return Diagnosis(findings=tuple(unconfirmed_findings(measurement, sightings, names)))

@@ -1,0 +1,278 @@
+"""Watch the gradients of any LightningModule, and say what is wrong with them and why."""
+
+import logging
+from collections import deque
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from src.diagnostics import Diagnosis, Finding
+from src.diagnostics.details import DetailMeasurement, UpdateMeter, measure_details
+from src.diagnostics.lightning.base import Callback
+from src.diagnostics.lightning.board import Board
+from src.diagnostics.lightning.examine import (
+    examine,
+    feature_names,
+    from_measurements,
+    persistent_part,
+    training_context,
+)
+from src.diagnostics.lightning.history import History
+from src.diagnostics.lightning.show import (
+    alarm_sentence,
+    measurement_scalars,
+    show_details,
+    show_diagnosis,
+)
+from src.diagnostics.lightning.watch import OptimizerWatch, flat_shard_group
+from src.diagnostics.measure import Measurement, measure_gradients
+from src.diagnostics.schedule import Every
+from src.diagnostics.suspicion import Symptom
+from src.diagnostics.transfer import Inbox
+from src.diagnostics.windows import Windows
+
+log = logging.getLogger(__name__)
+
+HISTORY = 256
+"""Measurements and losses kept in memory."""
+
+
+class GradientHealth(Callback):
+    """Measure every gradient now and then, and name the cause of what stays wrong.
+
+    Works with any LightningModule, automatic or manual optimisation, and both of Lightning's package
+    names. Gradients are measured when they are accumulated, reduced and unscaled, before they are
+    clipped. Training is bitwise the same with and without it.
+
+    Args:
+        every_n_steps: steps of each optimiser between two measurements.
+        details_every_n_steps: steps between two detailed ones, a multiple of `every_n_steps`.
+        details_per_window: detailed measurements that make a window; what is alive in one is alive.
+        needed_windows: windows that have to show a symptom before it is followed up ...
+        among_windows: ... among so many latest ones.
+        max_replays: diagnoses during training at most; one more is made at the end of the fit.
+        num_batches: latest batches kept for replaying, by reference.
+
+    Raises:
+        ValueError: if a number is out of its range.
+
+    Attributes:
+        diagnosis: the latest diagnosis; after the fit, that of the trained model.
+        alerts: findings that were reported during training, each with its step.
+        measurements: the latest measurements, oldest first.
+        latest: scalars of the latest measurement by tag.
+        history: zeros of the first weight that has columns, one record per detailed measurement:
+            `step`, `zero_fraction`, shares of all entries in dead `rows`, in dead `columns` and
+            `scattered`, `distinct_columns`, `norm`; thinned when it grows long.
+
+    | tag | meaning | unit | frequency |
+    |---|---|---|---|
+    | zero_grad_fraction/<parameter> | entries that are exactly zero (of touched rows if sparse) | share | `every_n_steps` |
+    | grad_norm/<parameter>, grad_norm_total | L2 norm before clipping | gradient | `every_n_steps` |
+    | nonfinite_grad/<parameter> | infinite or NaN entries, where there are any | count | `every_n_steps` |
+    | loss_scale | the gradient scaler's scale, where there is one | factor | `every_n_steps` |
+    | touched_rows/<parameter> | rows of a sparse gradient | count | `every_n_steps` |
+    | zero_grad_shape/<parameter>/rows, columns, scattered | entries in dead rows, in dead columns, zero in neither | share | `details_every_n_steps` |
+    | distinct_columns/<parameter> | directions among a weight gradient's columns | count | `details_every_n_steps` |
+    | update_ratio/<parameter> | change of a weight in one step relative to its norm | ratio | `details_every_n_steps` |
+    | grad_magnitude/<parameter> | histogram of log2 of the magnitude; zeros below the smallest exponent | log2 | `details_every_n_steps` |
+    | diagnosis | text: findings with cause, place, evidence and remedy | | on suspicion, and at the end |
+    """  # noqa: E501
+
+    def __init__(
+        self,
+        every_n_steps: int = 50,
+        details_every_n_steps: int = 200,
+        details_per_window: int = 2,
+        needed_windows: int = 2,
+        among_windows: int = 3,
+        max_replays: int = 3,
+        num_batches: int = 3,
+    ) -> None:
+        if every_n_steps < 1 or details_every_n_steps % every_n_steps:
+            raise ValueError(
+                "details_every_n_steps must be a multiple of every_n_steps >= 1, "
+                f"got {details_every_n_steps} and {every_n_steps}"
+            )
+        if max_replays < 0 or num_batches < 1:
+            raise ValueError(
+                "max_replays must be >= 0 and num_batches >= 1, "
+                f"got {max_replays} and {num_batches}"
+            )
+        super().__init__()
+        self.max_replays = max_replays
+        self._is_due, self._details_due = Every(every_n_steps), Every(details_every_n_steps)
+        self._make_windows = partial(Windows, details_per_window, needed_windows, among_windows)
+        self._num_batches = num_batches
+        self._reset()
+
+    def _reset(self) -> None:
+        """Start as for a first fit."""
+        self.diagnosis: Diagnosis | None = None
+        self.alerts: list[tuple[int, Finding]] = []
+        self.measurements: deque[Measurement] = deque(maxlen=HISTORY)
+        self.history = History()
+        self._first_weight: str | None = None
+        self._board = Board(())
+        self._inbox = Inbox()
+        self._watches: dict[int, OptimizerWatch] = {}
+        self._batches: deque[Any] = deque(maxlen=self._num_batches)
+        self._num_batches_seen = 0
+        self._losses: deque[Tensor] = deque(maxlen=HISTORY)
+        self._updates: list[tuple[UpdateMeter, int]] = []
+        self._windows = self._make_windows()
+        self._suspects: set[Symptom] = set()
+        self._examined: set[Symptom] = set()
+        self._replays = 0
+
+    @property
+    def latest(self) -> dict[str, float]:
+        """Scalars of the latest measurement, by tag."""
+        return measurement_scalars(self.measurements[-1]) if self.measurements else {}
+
+    def on_fit_start(self, trainer: Any, pl_module: nn.Module) -> None:
+        """Forget what an earlier fit left."""
+        self._reset()
+
+    def on_train_start(self, trainer: Any, pl_module: nn.Module) -> None:
+        """Find the loggers and lay out TensorBoard's page."""
+        self._board = Board(trainer.loggers if trainer.is_global_zero else ())
+        self._board.layout()
+
+    def on_train_batch_start(
+        self, trainer: Any, pl_module: nn.Module, batch: Any, batch_idx: int
+    ) -> None:
+        """Keep the batch, by reference."""
+        self._batches.append(batch)
+        self._num_batches_seen += 1
+
+    def on_before_optimizer_step(
+        self, trainer: Any, pl_module: nn.Module, optimizer: Optimizer
+    ) -> None:
+        """Measure, if this step of this optimiser is due."""
+        watch = self._watches.get(id(optimizer))
+        if watch is None:
+            watch = self._watches[id(optimizer)] = OptimizerWatch(is_first=not self._watches)
+        # Under automatic optimisation a batch makes one step; to ask for the step costs more.
+        automatic = pl_module.automatic_optimization
+        count = watch.count(self._num_batches_seen if automatic else trainer.global_step)
+        if count is not None and self._is_due(count):
+            self._measure(trainer, pl_module, optimizer, watch, self._details_due(count))
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: nn.Module, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Finish what needs the weights after the step, and follow up a suspicion."""
+        loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
+        if isinstance(loss, Tensor):
+            self._losses.append(loss.detach() if loss.requires_grad else loss)
+        for meter, step in self._updates:
+            self._inbox.put(meter.finish(), partial(self._note_updates, step))
+        self._updates.clear()
+        if self._suspects:
+            self._examined |= self._suspects
+            self._suspects = set()
+            self._replays += 1
+            self._diagnose(trainer, pl_module)
+
+    def on_train_end(self, trainer: Any, pl_module: nn.Module) -> None:
+        """Read what is still on its way, and diagnose the trained model."""
+        self._inbox.drain()
+        self._diagnose(trainer, pl_module)
+
+    def on_exception(self, trainer: Any, pl_module: nn.Module, exception: BaseException) -> None:
+        """Diagnose a training that stopped because a number was no number."""
+        if isinstance(exception, ArithmeticError) and self._batches:
+            self._inbox.drain()
+            self._diagnose(trainer, pl_module)
+
+    def report(self) -> dict[str, Any]:
+        """Return the diagnosis, the alerts and the latest zero fractions as plain JSON values."""
+        stats = self.measurements[-1].parameters if self.measurements else {}
+        return {
+            "diagnosis": self.diagnosis.to_dict() if self.diagnosis else None,
+            "alerts": [{"step": step, **finding.to_dict()} for step, finding in self.alerts],
+            "zero_grad_fraction": {name: s.zero_fraction for name, s in stats.items()},
+            "gradient_history": {
+                "parameter": self._first_weight,
+                "records": self.history.records,
+            },
+        }
+
+    def _measure(
+        self,
+        trainer: Any,
+        pl_module: nn.Module,
+        optimizer: Optimizer,
+        watch: OptimizerWatch,
+        with_details: bool,
+    ) -> None:
+        """Start one measurement; what the last one started has had an interval to arrive."""
+        self._inbox.drain()
+        parameters, step = watch.parameters(trainer, pl_module, optimizer), trainer.global_step
+        scale = getattr(getattr(trainer.precision_plugin, "scaler", None), "_scale", None)
+        carried = scale if getattr(optimizer, "_step_supports_amp_scaling", False) else None
+        pending = measure_gradients(
+            parameters,
+            step,
+            scale=scale,
+            unscale=carried is not None,
+            shard_group=flat_shard_group(trainer),
+        )
+        self._inbox.put(pending, self._note_measurement)
+        if with_details:
+            details = measure_details(parameters, step, scale=carried)
+            self._inbox.put(details, partial(self._note_details, trainer, watch.is_first))
+            self._updates.append((UpdateMeter(parameters), step))
+
+    def _note_measurement(self, measurement: Measurement) -> None:
+        self.measurements.append(measurement)
+        self._windows.add(measurement)
+        if self._board:
+            self._board.scalars(measurement_scalars(measurement), measurement.step)
+
+    def _note_updates(self, step: int, ratios: dict[str, float]) -> None:
+        self._windows.add_updates(ratios)
+        self._board.scalars({f"update_ratio/{name}": r for name, r in ratios.items()}, step)
+
+    def _note_details(self, trainer: Any, counts: bool, details: DetailMeasurement) -> None:
+        """Show details; suspect what persists over the windows and was not examined before."""
+        show_details(self._board, details)
+        self._remember(details)
+        persistent = self._windows.add_details(details, counts)
+        if persistent is None:
+            return
+        suspects = persistent - self._examined
+        if trainer.world_size > 1:  # all ranks have to replay together
+            suspects = trainer.strategy.broadcast(suspects)
+        if self._replays < self.max_replays:
+            self._suspects = suspects
+
+    def _remember(self, details: DetailMeasurement) -> None:
+        """Keep the zeros of the first weight that has columns."""
+        matrices = (name for name, gradient in details.parameters.items() if gradient.shape[1])
+        self._first_weight = self._first_weight or next(matrices, None)
+        gradient = details.parameters.get(self._first_weight or "")
+        if gradient is not None:
+            self.history.add({"step": details.step, **gradient.summary()})
+
+    def _diagnose(self, trainer: Any, pl_module: nn.Module) -> None:
+        """Replay the latest batches, keep what the run's measurements bear out, and report it."""
+        names, sightings = feature_names(trainer), self._windows.sightings
+        context = training_context(trainer, self.measurements, self._losses)
+        diagnosis = examine(trainer, pl_module, list(self._batches), context)
+        if diagnosis is None:
+            latest = self.measurements[-1] if self.measurements else None
+            diagnosis = from_measurements(latest, sightings, names)
+        parts = [persistent_part(finding, sightings, names) for finding in diagnosis.findings]
+        self.diagnosis = replace(diagnosis, findings=tuple(f for f in parts if f is not None))
+        show_diagnosis(self._board, self.diagnosis, trainer.global_step)
+        reported = {(finding.cause, finding.location) for _, finding in self.alerts}
+        for finding in self.diagnosis.alarms:
+            if (finding.cause, finding.location) not in reported:
+                self.alerts.append((trainer.global_step, finding))
+                if trainer.is_global_zero:
+                    log.warning("%s", alarm_sentence(finding))

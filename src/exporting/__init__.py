@@ -1,1 +1,0 @@
-"""Trained models in files that need none of this code."""

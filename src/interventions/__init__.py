@@ -1,0 +1,1 @@
+"""What is done to a training: schedules, dying units, priors, pushed and scaled gradients."""

@@ -1,0 +1,1 @@
+"""One run on disk: built, trained, recorded, opened again."""

@@ -1,0 +1,120 @@
+"""What a run leaves behind: a report that is always true, and the test part's forecasts."""
+
+import csv
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from omegaconf import DictConfig, OmegaConf
+
+from src.data import PriceDataModule
+from src.reporting.scores import ratio
+from src.runs.folder import CONFIG, environment, write_report
+from src.training.module import RegressionModule
+
+
+def first_report(
+    config: DictConfig,
+    choices: Mapping[str, Any],
+    folder: Path,
+    datamodule: PriceDataModule,
+    module: RegressionModule,
+) -> dict[str, Any]:
+    """Return the report of a run that is about to start."""
+    return {
+        "status": "running",
+        "experiment": folder.parent.name,
+        "run": folder.name,
+        "seed": config.seed,
+        "choices": dict(choices),
+        "config": OmegaConf.to_container(config, resolve=True),
+        "data": datamodule.describe(),
+        "parameters": count_parameters(module),
+        "environment": environment(),
+    }
+
+
+def count_parameters(module: RegressionModule) -> int:
+    """Return how many numbers the model has."""
+    return sum(p.numel() for p in module.model.parameters())
+
+
+def is_first_process() -> bool:
+    """Return whether this process writes the run's files."""
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
+@contextmanager
+def recorded(folder: Path, report: dict[str, Any]) -> Iterator[None]:
+    """Keep report.json true: running, then finished, failed with its reason, or interrupted."""
+    write = rank_zero_only(write_report)
+    if is_first_process():
+        OmegaConf.save(OmegaConf.create(report["config"]), folder / CONFIG)
+    write(folder, report)
+    started = time.monotonic()
+    try:
+        yield
+        report["status"] = "finished"
+    except SIGTERMException:
+        # Lightning's exception would end the process with exit code 0.
+        report |= {"status": "interrupted", "reason": "SIGTERM"}
+        raise SystemExit(128 + signal.SIGTERM) from None
+    except (KeyboardInterrupt, SystemExit) as error:
+        # Lightning answers Ctrl-C with exit code 1; outside a fit a signal comes with its own.
+        code = getattr(error, "code", None)
+        stopped = signal.SIGTERM if code == 128 + signal.SIGTERM else signal.SIGINT
+        report |= {"status": "interrupted", "reason": stopped.name}
+        raise SystemExit(128 + stopped) from None
+    except BaseException as error:
+        report |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+        raise
+    finally:
+        report["duration_s"] = round(time.monotonic() - started, 2)
+        write(folder, report)
+
+
+def best_so_far(trainer: pl.Trainer) -> dict[str, Any]:
+    """Return the best validation loss, its checkpoint, and how long was trained."""
+    checkpoint = trainer.checkpoint_callback
+    score = getattr(checkpoint, "best_model_score", None)
+    loss = score if score is not None else trainer.callback_metrics.get("val/loss")
+    return {
+        "val_loss": float(loss) if loss is not None else None,
+        "steps_trained": trainer.global_step,
+        "epochs_trained": trainer.current_epoch,
+        "checkpoint": getattr(checkpoint, "best_model_path", None) or None,
+    }
+
+
+def scores_report(module: RegressionModule) -> dict[str, Any]:
+    """Return the test scores of the model, of "tomorrow = today", and their ratio."""
+    model, baseline = module.scores["model"], module.scores["baseline"]
+    ratios = {name: ratio(model[name], baseline[name]) for name in model}
+    return {"model": model, "baseline": baseline, "ratio": ratios}
+
+
+def callback_reports(trainer: pl.Trainer) -> dict[str, Any]:
+    """Merge what the callbacks that have a `report()` say, each under names of its own."""
+    merged: dict[str, Any] = {}
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if hasattr(callback, "report"):
+            merged |= callback.report()
+    return merged
+
+
+@rank_zero_only
+def write_forecasts(folder: Path, module: RegressionModule, datamodule: PriceDataModule) -> None:
+    """Write the test part's forecasts, a row a day, prices in price units."""
+    with (folder / "forecasts.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["date", "last_price", "price", "predicted_price"])
+        for row in module.forecasts:
+            date = str(datamodule.dates[int(row["row"])])[:10]
+            prices = (row["last_price"], row["price"], row["predicted_price"])
+            writer.writerow([date, *(f"{price:.10g}" for price in prices)])

@@ -1,0 +1,177 @@
+"""Many runs from one command line, with a record: python -m src.train -m pooling=mean,learnable.
+
+The sweep folder, lightning_logs/sweeps/<time>, holds sweep.json: every job and how it ended. With
+sweep.resume=true the same command goes on where an earlier one stopped. A job that was cut short
+starts again from its first step, so that each result is the one of an undisturbed run.
+"""
+
+import json
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import initialize_config_dir
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from src.config import CONFIG_DIR, stop
+from src.sweeping import stopping
+from src.sweeping.job import run_job
+from src.sweeping.launcher import RecordedLauncher
+from src.sweeping.manifest import Manifest
+from src.sweeping.opening import open_manifest
+from src.sweeping.plan import Sweep, plan_sweep
+from src.sweeping.table import status_table, summary
+
+
+def sweep(config_name: str, command: Sequence[str]) -> int:
+    """Run all jobs of a multirun that are not finished yet, then compare their runs.
+
+    Args:
+        config_name: the main config's name in conf/, without ".yaml".
+        command: the overrides as typed.
+
+    Returns:
+        The exit code: 0 if every job finished, 1 if one did not, 128 plus the signal's number
+        after a signal. What cannot work ends with 2 before anything is written.
+    """
+    console = Console()
+    with initialize_config_dir(str(CONFIG_DIR), job_name=config_name, version_base="1.3"):
+        try:
+            asked = plan_sweep(config_name, command)
+            _check_values(asked)
+            manifest = open_manifest(asked)
+            with manifest.adopt(), stopping.leading():
+                return _run(asked, manifest, config_name, console)
+        except BlockingIOError:
+            stop(f"the sweep {manifest.folder} is running")
+        except ValueError as error:
+            stop(str(error))
+
+
+def _check_values(asked: Sweep) -> None:
+    """Build data and model once for each config that differs in more than the seed.
+
+    A bad value is found now, not in the night.
+    """
+    from src.runs.build import build_datamodule, build_module
+
+    seen = set()
+    for index, config in enumerate(asked.configs):
+        if (values := _apart_from_seed(config)) in seen:
+            continue
+        seen.add(values)
+        try:
+            _refuse_relaunching(config)
+            build_module(config, build_datamodule(config))
+        except ValueError as error:
+            names = [job.name for job in asked.plan.jobs] or ["first values"]
+            raise ValueError(f"job {index} ({names[index]}): {error}") from None
+
+
+def _apart_from_seed(config: DictConfig) -> str:
+    """Return a config's values as text, without its seed: what takes the seed says `${seed}`."""
+    values = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(values, dict)
+    return json.dumps({k: v for k, v in values.items() if k != "seed"}, default=str)
+
+
+def _refuse_relaunching(config: DictConfig) -> None:
+    strategy = str(config.trainer.get("strategy", "auto"))
+    if strategy.startswith(("ddp", "fsdp", "deepspeed")) and "spawn" not in strategy:
+        raise ValueError(
+            f"trainer.strategy={strategy} starts the whole command once for each device; "
+            "in a sweep use ddp_spawn"
+        )
+
+
+def _run(asked: Sweep, manifest: Manifest, config_name: str, console: Console) -> int:
+    console.print(f"{summary(manifest.read())}; sweep folder: {manifest.folder}", soft_wrap=True)
+    stopped_by = None
+    try:
+        _sweep(asked, manifest, config_name)
+    except (KeyboardInterrupt, SystemExit):
+        stopped_by = signal.Signals(stopping.received or signal.SIGINT)
+        manifest.interrupt(stopped_by.name)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+    plan = manifest.read()
+    complete = sum(job.status == "finished" for job in plan.jobs) == plan.total
+    console.print(status_table(plan))
+    if not stopped_by and asked.settings.sweep.compare:
+        _compare(manifest.folder, console)
+    if not complete:
+        console.print("the same command with sweep.resume=true runs what is not finished")
+    console.print(f"sweep folder: {manifest.folder}", soft_wrap=True, highlight=False)
+    return 128 + stopped_by if stopped_by else int(not complete)
+
+
+def _compare(folder: Path, console: Console) -> None:
+    """Write the comparison of the sweep's runs into its folder, and show it."""
+    from src.reporting import report_view, write_report
+
+    report = write_report(folder, folder)
+    console.print(report_view(report))
+    page = next(file for file in report.files if file.suffix == ".html")
+    console.print(f"report: {page}", soft_wrap=True, highlight=False)
+
+
+def _sweep(asked: Sweep, manifest: Manifest, config_name: str) -> None:
+    """Do what Hydra does for a multirun, with the manifest between sweeper and launcher."""
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    overrides = [
+        *asked.hydra,
+        *asked.overrides,
+        f"hydra.sweep.dir={_quoted(manifest.folder)}",
+        "hydra.mode=MULTIRUN",
+        *_threads(asked.settings),
+    ]
+    config = hydra.compose_config(config_name, overrides, run_mode=RunMode.MULTIRUN)
+    callbacks = Callbacks(config)
+    callbacks.on_multirun_start(config=config, config_name=config_name)
+    context = HydraContext(config_loader=hydra.config_loader, callbacks=callbacks)
+    sweeper = Plugins.instance().instantiate_sweeper(
+        config=config, hydra_context=context, task_function=run_job
+    )
+    _quiet()
+    # The sweepers that come as plugins wrap the one that has the launcher.
+    inner: Any = getattr(sweeper, "sweeper", sweeper)
+    launcher = RecordedLauncher(inner.launcher, manifest, asked.swept, asked.how)
+    if asked.is_search:
+        inner.launcher = launcher
+        try:
+            sweeper.sweep(asked.overrides)
+            manifest.expect(len(manifest.read().jobs))
+        except RuntimeError as error:
+            raise ValueError(f"the search ended: {error}") from None
+    else:
+        at_once = config.hydra.sweeper.max_batch_size or len(asked.plan.jobs)
+        for first in range(0, len(asked.plan.jobs), at_once):
+            jobs = asked.plan.jobs[first : first + at_once]
+            launcher.launch([job.overrides for job in jobs], first)
+    callbacks.on_multirun_end(config=config, config_name=config_name)
+
+
+def _threads(config: DictConfig) -> list[str]:
+    """Give submitit's jobs as many threads as processors; joblib divides them by itself."""
+    count = config.hydra.launcher.get("cpus_per_task")
+    return [f"++hydra.job.env_set.OMP_NUM_THREADS={count}"] if count else []
+
+
+def _quiet() -> None:
+    """Keep what Hydra and Optuna say of their launching out of the terminal and the runs' logs."""
+    for name in ("hydra", "hydra_plugins", "optuna"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _quoted(path: Path) -> str:
+    escaped = str(path).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

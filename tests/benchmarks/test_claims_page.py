@@ -1,0 +1,146 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.claims.ledger import CLAIMS
+from src import report as command
+from tests.benchmarks.fabricate_claims import everything, report, write
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("claims") / "runs", everything(2))
+
+
+@pytest.fixture(scope="module")
+def page(runs):
+    with pytest.MonkeyPatch.context() as patch:
+        call(patch, runs, "--out", runs.parent / "out")
+    return runs.parent / "out"
+
+
+def call(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["report", "claims", *map(str, arguments)])
+    command.main()
+
+
+def contents(folder):
+    return {file.name: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_runs_become_a_page_its_data_and_its_figures(page):
+    assert set(contents(page)) == {
+        *("claims.md", "runs.csv", "curves.json", "meta.json", "zeros.png", "cures.png"),
+        *("pace.png", "weights.png", "retention.png", "shares.png", "losses.png"),
+    }
+    text = (page / "claims.md").read_text()
+    assert all(f"### {claim.id}: {claim.title}" in text for claim in CLAIMS)
+    assert "(claims/zeros.png)" in text
+    assert "Provisional: it rests on 2 seeds, and 5 are needed." in text
+    assert "nan" not in text.split()
+    assert len((page / "claims" / "curves.json").read_text()) < 200_000
+
+
+def test_every_link_of_the_ledger_leads_to_a_heading(page):
+    text = (page / "claims.md").read_text()
+    headings = [line.removeprefix("### ") for line in text.splitlines() if line.startswith("### ")]
+    slugs = {
+        "".join(c for c in h.lower().replace(" ", "-") if c.isalnum() or c in "-_")
+        for h in headings
+    }
+    links = {part.split(")")[0] for part in text.split("](#")[1:]}
+    assert len(links) == 17
+    assert links <= slugs
+
+
+def test_the_page_is_rebuilt_from_its_files_without_torch(page):
+    before = contents(page)
+    (page / "claims.md").unlink()
+    check = (
+        "import sys; sys.argv = ['report', 'claims', '--out', sys.argv[1]];"
+        "from src.report import main; main();"
+        "assert not {'torch', 'lightning', 'hydra'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", check, str(page)], check=True, capture_output=True)
+    assert contents(page) == before
+
+
+def test_the_order_of_the_runs_does_not_matter(page, runs, tmp_path, monkeypatch):
+    folders = sorted(runs.iterdir(), reverse=True)
+    call(monkeypatch, *folders, "--out", tmp_path, "--json")
+    assert contents(tmp_path) == contents(page)
+
+
+def test_runs_that_did_not_finish_are_named_and_repetitions_counted(monkeypatch, tmp_path, capsys):
+    same = [report(seed=0, environment={"started": f"2026-01-0{day}"}) for day in (1, 2)]
+    same[1]["gradient_history"]["records"][-1]["zero_fraction"] = 0.5
+    write(tmp_path / "runs", [*same, report(seed=1), {"status": "failed", "reason": "x"}])
+    call(monkeypatch, tmp_path / "runs", "--out", tmp_path)
+    assert "1 run failed: run-003" in capsys.readouterr().out
+    meta = json.loads((tmp_path / "claims" / "meta.json").read_text())
+    assert (meta["runs"], meta["repeated"], meta["left_out"]) == (2, 1, {"failed": ["run-003"]})
+    rows = (tmp_path / "claims" / "runs.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["run", "run-001", "run-002"]
+    assert "run-003" in (tmp_path / "claims.md").read_text()
+
+
+def test_figures_without_runs_are_removed(monkeypatch, tmp_path):
+    write(tmp_path / "runs", [report(seed=seed) for seed in range(2)])
+    (tmp_path / "claims").mkdir()
+    (tmp_path / "claims" / "retention.png").write_bytes(b"of earlier runs")
+    call(monkeypatch, tmp_path / "runs", "--out", tmp_path)
+    assert [file.name for file in (tmp_path / "claims").glob("*.png")] == ["zeros.png"]
+    assert "retention.png" not in (tmp_path / "claims.md").read_text()
+
+
+def test_the_terminal_shows_verdicts_and_json_holds_them(monkeypatch, page, capsys):
+    call(monkeypatch, "--out", page)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Cures and cosmetics" in shown
+    assert "C17" in shown
+    call(monkeypatch, "--out", page, "--json")
+    found = json.loads(capsys.readouterr().out)
+    assert [claim["id"] for claim in found["claims"]] == [f"C{n}" for n in range(1, 18)]
+    assert found["cures"][0]["zeros"]["n"] == 2
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "runs.csv").write_text("run,seed\na,b\n"), "runs.csv is damaged"),
+        (lambda folder: (folder / "runs.csv").write_text(""), "runs.csv is damaged"),
+        (
+            lambda folder: (folder / "curves.json").write_text('{"zeros": '),
+            "curves.json is damaged",
+        ),
+        (lambda folder: (folder / "curves.json").write_text("[]"), "curves.json is damaged"),
+        (lambda folder: (folder / "meta.json").write_text("{}"), "meta.json is damaged"),
+        (lambda folder: (folder / "meta.json").write_text("3"), "meta.json is damaged"),
+        (lambda folder: (folder / "curves.json").unlink(), "no "),
+    ],
+)
+def test_a_damaged_file_is_named_in_one_line(monkeypatch, page, tmp_path, capsys, damage, message):
+    for name in ("runs.csv", "curves.json", "meta.json"):
+        (tmp_path / "claims").mkdir(exist_ok=True)
+        (tmp_path / "claims" / name).write_bytes((page / "claims" / name).read_bytes())
+    damage(tmp_path / "claims")
+    with pytest.raises(SystemExit, match="2"):
+        call(monkeypatch, "--out", tmp_path)
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_no_runs_is_one_line(monkeypatch, tmp_path, capsys):
+    for arguments in ([tmp_path], [tmp_path / "nothing"]):
+        with pytest.raises(SystemExit, match="2"):
+            call(monkeypatch, *arguments, "--out", tmp_path / "out")
+        assert capsys.readouterr().err.count("\n") == 1
+    write(tmp_path / "runs", [{"status": "failed"}])
+    with pytest.raises(SystemExit, match="2"):
+        call(monkeypatch, tmp_path / "runs", "--out", tmp_path / "out")
+    assert "no finished runs in" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,304 @@
+"""Every claim judged by runs with known numbers: once as claimed, once otherwise."""
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from benchmarks.claims.cures import find_causes, find_cures
+from benchmarks.claims.goals import add_goals
+from benchmarks.claims.ledger import CLAIMS
+from benchmarks.claims.rows import row_of
+from benchmarks.claims.table import Runs
+from benchmarks.claims.verdict import NO_RUNS, WORDS
+from tests.benchmarks.fabricate_claims import (
+    DEAD_INPUT,
+    DEAD_UNITS,
+    FEW_DEAD,
+    KEY_BIAS,
+    STEPS,
+    T,
+    everything,
+    growing,
+    lean,
+    report,
+)
+
+JUDGES = {claim.id: claim for claim in CLAIMS}
+WORLDS = ("scenario", "bars")
+SWEEP = Path(__file__).parents[2] / "conf" / "sweep" / "claims.yaml"
+LEARNED = ("learnable", "gated", "attention")
+NOISE = (-0.002, -0.001, 0.0, 0.001, 0.002)
+
+
+def table(reports):
+    reports = [one | {"run": f"run-{number}"} for number, one in enumerate(reports)]
+    rows = [row_of(one) for one in reports]
+    add_goals(rows, reports)
+    return Runs(pd.DataFrame(rows))
+
+
+def judged(name, reports):
+    return JUDGES[name].verdict(table(reports))
+
+
+def seeds(*args, worlds=WORLDS, **more):
+    """Return a run per world and seed; `more` may hold functions of the seed."""
+    return [
+        report(world, *args, seed=s, **{k: v(s) if callable(v) else v for k, v in more.items()})
+        for world, s in product(worlds, range(5))
+    ]
+
+
+def c1(zeros):
+    learned = [one for p in LEARNED for one in seeds("dead_inputs", pooling=p, zeros=zeros)]
+    return [*seeds("dead_inputs"), *learned]
+
+
+def pace(**more):
+    return seeds("dead_inputs", pooling="learnable", layers=1, hidden=16, scale=1.0, **more)
+
+
+def c5(*recents):
+    at = np.interp(STEPS, [0, 2000, 6000, 8000, 12000], [0.15, *recents, recents[-1]])
+    return pace(lr=1e-4, prior="recency_kl", kl=0.1, weights=np.stack([lean(r) for r in at]))
+
+
+def c6(recent):
+    injected = pace(
+        lr=1e-4, prior="gradient_injection", injection="published", weights=lean(recent)
+    )
+    return [*pace(lr=1e-4, weights=lean(0.15)), *injected]
+
+
+def c7(zeros):
+    learnable = {"pooling": "learnable"}
+    forced = seeds("dead_inputs", **learnable, prior="recency_kl", kl=0.1, zeros=zeros)
+    return [*seeds("dead_inputs", **learnable), *forced]
+
+
+def c9(gain, zeros=0.0):
+    runs = []
+    for schedule in ("dead_inputs", "scale_shock"):
+        runs += seeds(schedule, loss=lambda s: 0.6 + NOISE[s])
+        runs += seeds(schedule, norm="layer", zeros=zeros, loss=lambda s: 0.6 + gain + NOISE[-s])
+    return runs
+
+
+def c10(gain):
+    dropped = seeds("dead_inputs", dropout="projection", loss=lambda s: 0.6 + gain + NOISE[-s] / 10)
+    return [*seeds("dead_inputs"), *dropped]
+
+
+def c11(zeros):
+    attempts = ({"clip": 1.0}, {"position": 0.05}, {"residual": 0.1}, {"dropout": "strong"})
+    return [
+        *seeds("dead_inputs"),
+        *(one for a in attempts for one in seeds("dead_inputs", **a, zeros=zeros)),
+    ]
+
+
+def c13(per_layer):
+    levels = {layers: 1 / 3 + per_layer * np.log2(layers) for layers in (1, 2, 4, 8)}
+    return [one for n, zeros in levels.items() for one in seeds("none", layers=n, zeros=zeros)]
+
+
+def dead(reports):
+    for one in reports:
+        one["choices"]["schedule"] = "dead_inputs"
+    return reports
+
+
+def c14(rnn, lstm, world="prices"):
+    lags = np.arange(60)[::-1]
+    runs = []
+    for cell, rate in (("rnn", rnn), ("lstm", lstm)):
+        norms = [(rate**lags).tolist()] * 2
+        runs += seeds("none", worlds=[world], model=cell, pooling="last", norms=norms)
+    return runs
+
+
+def c15(ratio):
+    textbook = {"form": ("price", "price"), "ratio": lambda s: ratio + NOISE[s]}
+    return seeds("none", worlds=["prices"], model="lstm", pooling="last", **textbook)
+
+
+def c16(share, place=-1):
+    shares = np.full(T, (1 - share) / (T - 1))
+    shares[place] = share
+    runs = seeds("none", shares=[1 / T] * T)
+    for pooling in LEARNED:
+        runs += seeds("none", pooling=pooling, shares=shares.tolist())
+    return runs
+
+
+def c17(pace):
+    runs = seeds("none", losses=1 - 0.5 * STEPS / STEPS[-1])
+    faster = np.maximum(1 - 0.5 * pace * STEPS / STEPS[-1], 0.5)
+    return runs + [one for p in LEARNED for one in seeds("none", pooling=p, losses=faster)]
+
+
+def key_bias(ratio, benign=True):
+    evidence = {"gradient_norm": ratio * 0.01, "neighbours_norm": 0.01}
+    return seeds("none", findings=[KEY_BIAS | {"evidence": evidence, "benign": benign}])
+
+
+CASES = [
+    ("C1", c1(0.3), "confirmed"),
+    ("C1", c1(None), "refuted"),
+    ("C1", c1(86 / 129 - 0.05), "not reproduced"),
+    ("C2", seeds("dead_inputs", pooling="learnable", zeros=0.1), "confirmed"),
+    ("C2", seeds("dead_inputs", pooling="learnable"), "refuted"),
+    ("C3", pace(weights=growing(0.45)), "confirmed"),
+    ("C3", pace(weights=growing(0.16)), "refuted"),
+    ("C3", pace(weights=growing(0.45)[:, ::-1]), "refuted"),
+    ("C3", pace(weights=growing(0.45)) + pace(lr=1e-4, weights=growing(0.16)), "mixed"),
+    ("C4", pace(init="recency_log", weights=lean(0.45)), "confirmed"),
+    ("C4", pace(init="recency_probability", weights=lean(0.1525)), "refuted"),
+    ("C5", c5(0.25, 0.45, 0.65), "confirmed"),
+    ("C5", c5(0.16, 0.3, 0.4), "refuted"),
+    ("C5", c5(0.25, 0.3, 0.4), "mixed"),
+    ("C6", c6(0.17), "confirmed"),
+    ("C6", c6(0.13), "refuted"),
+    ("C7", c7(0.05), "confirmed"),
+    ("C7", c7(None), "refuted"),
+    ("C8", seeds("scale_shock", rows=0.3), "confirmed"),
+    ("C8", seeds("scale_shock", rows=0.0), "not reproduced"),
+    ("C9", c9(-0.1), "confirmed"),
+    ("C9", c9(+0.1), "mixed"),
+    ("C9", c9(-0.1, zeros=0.3), "refuted"),
+    ("C10", c10(-0.1), "confirmed"),
+    ("C10", c10(+0.1), "refuted"),
+    ("C11", c11(None), "confirmed"),
+    ("C11", c11(0.1), "refuted"),
+    ("C12", key_bias(1e-7), "refuted"),
+    ("C12", key_bias(0.5, benign=False), "confirmed"),
+    ("C12", key_bias(1e-7, benign=False), "not reproduced"),
+    ("C13", dead(c13(0.05)), "confirmed"),
+    ("C13", dead(c13(0.0)), "refuted"),
+    ("C14", c14(0.8, 0.995), "confirmed"),
+    ("C14", c14(0.8, 0.93), "mixed"),
+    ("C14", c14(0.99, 0.93), "refuted"),
+    ("C15", c15(0.9), "confirmed"),
+    ("C15", c15(8.9), "refuted"),
+    ("C16", c16(0.2), "confirmed"),
+    ("C16", c16(0.06), "mixed"),
+    ("C16", c16(0.2, place=3), "mixed"),
+    ("C17", c17(2.0), "confirmed"),
+    ("C17", c17(1.0), "refuted"),
+]
+
+
+@pytest.mark.parametrize(("name", "reports", "word"), CASES, ids=[f"{c[0]}-{c[2]}" for c in CASES])
+def test_a_claim_gets_the_word_its_numbers_call_for(name, reports, word):
+    found = judged(name, reports)
+    assert found.word == word, found.sentence
+    assert found.seeds == 5
+    assert not found.is_provisional
+    assert not {"nan", "-", "-.", "-;", "-,"} & set(found.sentence.split())
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
+def test_a_claim_without_its_runs_names_the_command_and_one_seed_is_too_few(claim):
+    missing = claim.verdict(table([report(model="naive", pooling="last")]))
+    assert missing.word == NO_RUNS
+    assert f"sweep.only=[{','.join(claim.blocks)}]" in missing.sentence
+    assert claim.verdict(table(everything(1))).word == "too few seeds"
+    assert claim.verdict(table(everything(2))).is_provisional
+
+
+def test_worlds_that_disagree_are_mixed_and_named():
+    scenario = [one for one in c1(0.3) if one["choices"]["data"] == "scenario"]
+    bars = [one for one in c1(None) if one["choices"]["data"] == "bars"]
+    found = judged("C1", scenario + bars)
+    assert found.word == "mixed"
+    assert "Confirmed: mean minus learnable pooling (scenario)" in found.sentence
+    assert "refuted: mean minus learnable pooling (S&P 500 bars)" in found.sentence
+
+
+def test_conditions_are_paired_by_seed_and_never_by_name():
+    levels = (0.1, 0.2, 0.3, 0.4, 0.5)
+    base = seeds("dead_inputs", zeros=lambda s: levels[s])
+    lower = seeds("dead_inputs", pooling="gated", zeros=lambda s: levels[s] - 0.05)
+    change = table(base + lower[::-1]).change("zeros", {"pooling": "gated"}, {})
+    assert change.mean == pytest.approx(-0.05)
+    assert change.high - change.low < 1e-9
+
+
+def test_the_nearest_record_is_read_on_the_published_axis():
+    row = row_of(c5(0.25, 0.45, 0.65)[0] | {"run": "run"})
+    assert [row[f"recent_{mark}"] for mark in ("2k", "6k", "8k")] == pytest.approx(
+        [0.25, 0.45, 0.65]
+    )
+    short = report(pooling="learnable", scale=0.1)
+    short["pooling"]["history"]["model.pooling"] = short["pooling"]["history"]["model.pooling"][:6]
+    assert np.isnan(row_of(short | {"run": "run"})["recent_6k"])
+
+
+def test_a_goal_never_reached_counts_as_the_last_step():
+    runs = seeds("none", worlds=["scenario"], losses=1 - 0.5 * STEPS / STEPS[-1])
+    runs += seeds("none", worlds=["scenario"], pooling="gated", losses=0.9)
+    gated = table(runs).pick(pooling="gated", schedule="none")
+    assert set(gated["goal_step"]) == {1200}
+    assert set(gated["goal_reached"]) == {0}
+    assert set(gated["goal"]) == {0.65}  # halfway from 1.0 to the noise floor of 0.3
+    assert set(gated["mean_goal_step"]) == {850}  # 1 - 0.5 s = 0.65 at 70%, recorded every 4%
+
+
+@pytest.mark.parametrize(
+    ("zeros", "distinct", "gain", "word"),
+    [
+        (0.0, 44, -0.1, "cure"),
+        (0.0, 44, 0.0, "cosmetic"),
+        (0.0, 129, 0.0, "repair, no gain"),
+        (0.0, 44, 0.1, "cosmetic, loss rises"),
+        (None, 43, -0.1, "helps the loss"),
+        (None, 43, 0.0, "no effect"),
+        (None, 43, 0.1, "harm"),
+    ],
+)
+def test_a_remedy_is_named_by_what_it_changes(zeros, distinct, gain, word):
+    changed = {"norm": "layer", "zeros": zeros, "distinct": distinct}
+    changed["loss"] = lambda s: 0.6 + gain + NOISE[s]
+    runs = table([*seeds("dead_inputs", loss=0.6), *seeds("dead_inputs", **changed)])
+    assert [(cure.remedy, cure.word) for cure in find_cures(runs)] == [("layer norm", word)] * 2
+
+
+def test_one_number_has_two_causes():
+    inputs = seeds("dead_inputs", findings=[DEAD_INPUT, KEY_BIAS])
+    units = seeds(
+        "dead_units", zeros=2 / 3, columns=0.0, rows=2 / 3, findings=[FEW_DEAD, DEAD_UNITS]
+    )
+    found = [c for c in find_causes(table(inputs + units)) if c.world == "bars"]
+    assert found[0].named == {"dead_input": (5, pytest.approx(2 / 3, abs=1e-4))}
+    assert list(found[1].named) == ["dead_unit", "dead_input"]  # the larger share first
+    assert found[1].named["dead_unit"] == (5, pytest.approx(85 / 128, abs=1e-4))
+    assert [round(c.zeros.mean, 3) for c in found] == [0.667, 0.667]
+    assert [round(c.rows.mean, 3) for c in found] == [0.0, 0.667]
+
+
+def test_a_base_run_of_other_sizes_is_found():
+    runs = table(everything(2))
+    assert runs.base["num_layers"] == 2
+    small = table(seeds("dead_inputs", hidden=8, layers=1) + seeds("none", hidden=8, layers=1))
+    assert (small.base["hidden_size"], small.base["num_layers"]) == (8, 1)
+    assert small.mean("zeros", schedule="dead_inputs").n == 5
+
+
+def test_every_block_a_claim_names_is_in_the_sweep():
+    sweep = yaml.safe_load(SWEEP.read_text())["sweep"]
+    assert {block for claim in CLAIMS for block in claim.blocks} <= set(sweep["blocks"])
+
+
+def test_options_of_the_transformer_differ_in_sizes_alone():
+    small = report()
+    small["choices"]["model"] = "transformer_small"
+    assert table([small]).mean("zeros", schedule="dead_inputs").n == 1
+
+
+def test_every_word_is_known():
+    found = table(everything(3))
+    assert {claim.verdict(found).word for claim in CLAIMS} <= set(WORDS)

@@ -1,0 +1,107 @@
+"""129 named features, finite, of the stated sizes, and none of them looks ahead."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import talib
+
+from src.data.features import bars, market
+from src.data.features.bars import WARMUP_ROWS, bar_features
+from src.data.features.indicators import CANDLE_PATTERNS
+
+
+@pytest.fixture(scope="module")
+def features(sp500):
+    return bar_features(sp500)
+
+
+def column(features, name):
+    return features.values[:, features.names.index(name)]
+
+
+def test_there_are_three_groups_of_43_features_in_order(features):
+    assert features.values.shape == (5031 - WARMUP_ROWS, 129)
+    assert features.values.dtype == np.float32
+    assert features.groups == {
+        "market": slice(0, 43),
+        "indicator": slice(43, 86),
+        "position": slice(86, 129),
+    }
+    for group, columns in features.groups.items():
+        assert all(name.startswith(f"{group}_") for name in features.names[columns])
+    assert len(set(features.names)) == len(features.units) == 129
+    assert all(features.units)
+
+
+def test_group_sizes_are_as_described(features):
+    sizes = {name: np.abs(features.values[:, part]) for name, part in features.groups.items()}
+    assert sizes["market"].max() <= 2
+    assert sizes["indicator"].max() <= 10
+    assert sizes["position"].max() > 100_000
+    assert (sizes["position"] == 0).mean() > 0.5
+
+
+def test_the_warm_up_is_as_long_as_needed_and_no_longer(sp500, monkeypatch):
+    monkeypatch.setattr(bars, "WARMUP_ROWS", WARMUP_ROWS - 1)
+    with pytest.raises(AssertionError, match="no value after the warm-up"):
+        bar_features(sp500)
+
+
+@pytest.mark.parametrize("row", [WARMUP_ROWS, 1000, 3557, 5029])
+def test_no_feature_looks_ahead(sp500, features, row):
+    rng = np.random.default_rng(row)
+    later = {name: values.copy() for name, values in sp500.columns.items()}
+    for values in later.values():
+        values[row + 1 :] *= rng.uniform(5, 15)
+    altered = bar_features(dataclasses.replace(sp500, columns=later))
+    known = row + 1 - WARMUP_ROWS
+    assert np.array_equal(altered.values[:known], features.values[:known])
+    assert not np.array_equal(altered.values[known:], features.values[known:])
+
+
+def test_features_of_a_shorter_table_are_the_same(sp500, features):
+    columns = {name: values[:2000] for name, values in sp500.columns.items()}
+    shorter = bar_features(dataclasses.replace(sp500, dates=sp500.dates[:2000], columns=columns))
+    assert np.array_equal(shorter.values, features.values[: 2000 - WARMUP_ROWS])
+
+
+def test_market_features_do_not_depend_on_the_price_level(sp500, features):
+    scaled = {name: 10 * v if name != "volume" else v for name, v in sp500.columns.items()}
+    market_part = bar_features(dataclasses.replace(sp500, columns=scaled)).values[:, :43]
+    assert np.allclose(market_part, features.values[:, :43], atol=1e-4)
+
+
+def test_log_return_is_what_a_loop_over_rows_computes(sp500, features):
+    close = np.log(sp500.close)
+    for row in (WARMUP_ROWS, 2500, 5030):
+        sigma = np.std([close[i] - close[i - 1] for i in range(row - 59, row + 1)], ddof=1)
+        slow = np.clip((close[row] - close[row - 5]) / (sigma * np.sqrt(5)), -2, 2)
+        fast = column(features, "market_log_return_5")[row - WARMUP_ROWS]
+        assert fast == pytest.approx(slow, abs=1e-4)
+
+
+def test_indicators_are_those_of_talib(sp500, features):
+    rsi = talib.RSI(sp500.close, 14)[WARMUP_ROWS:]
+    assert np.allclose(column(features, "indicator_rsi_14"), rsi / 50 - 1, atol=1e-6)
+    engulfing = talib.CDLENGULFING(
+        *(sp500.columns[name] for name in ("open", "high", "low", "close"))
+    )
+    assert np.allclose(100 * column(features, "indicator_engulfing"), engulfing[WARMUP_ROWS:])
+
+
+def test_several_candle_patterns_are_nearly_always_zero(features):
+    shares = [(column(features, f"indicator_{name}") != 0).mean() for name in CANDLE_PATTERNS]
+    assert sum(share < 0.005 for share in shares) >= 5
+
+
+def test_prices_that_never_move_and_no_volume_give_finite_features(make_table):
+    table = make_table(np.full(300, 50.0))
+    flat = {name: np.zeros(300) if name == "volume" else table.close for name in table.columns}
+    values = bar_features(dataclasses.replace(table, columns=flat)).values
+    assert values.shape == (300 - WARMUP_ROWS, 129)
+
+
+def test_a_thousandfold_jump_gives_finite_features(make_table):
+    values = bar_features(make_table(np.repeat([1.0, 1000.0], 150))).values
+    assert np.abs(values[:, :43]).max() <= market.LIMIT
