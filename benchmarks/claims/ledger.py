@@ -74,9 +74,9 @@ CLAIMS = (
         "Learnable weights specialise by themselves",
         "Left alone, learnable weights move to the latest steps: standard deviation over 0.02, "
         "the latest three the largest.",
-        "12,000 steps at several learning rates. Confirmed at a rate if the interval of the "
-        "standard deviation lies above 0.02 and the latest three lead in every seed; refuted if it "
-        "lies below, or if they lead in none.",
+        "8,000 to 12,000 steps at several learning rates. Confirmed at a rate if the interval of "
+        "the standard deviation lies above 0.02 and the latest three lead in every seed; refuted "
+        "if it lies below, or if they lead in none.",
         ("pace", "pace_others"),
         weights.c3,
         "weights.png",

@@ -1,12 +1,16 @@
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from benchmarks.claims.ledger import CLAIMS
 from src import report as command
 from tests.benchmarks.fabricate_claims import everything, report, write
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +57,18 @@ def test_every_link_of_the_ledger_leads_to_a_heading(page):
     links = {part.split(")")[0] for part in text.split("](#")[1:]}
     assert len(links) == 17
     assert links <= slugs
+
+
+def test_the_committed_page_and_the_readme_say_what_the_committed_runs_say(tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "docs" / "claims", tmp_path / "claims")
+    call(monkeypatch, "--out", tmp_path)
+    text = (tmp_path / "claims.md").read_text()
+    assert text == (ROOT / "docs" / "claims.md").read_text()
+    ledger = [line.split("|")[1:5] for line in text.splitlines() if line.startswith("| [C")]
+    readme = (ROOT / "README.md").read_text()
+    for link, title, word, number in ledger:
+        claim = link.split("]")[0].strip(" [")
+        assert f"| {claim} {title.strip()} |{word}|{number}|" in readme
 
 
 def test_the_page_is_rebuilt_from_its_files_without_torch(page):
