@@ -12,7 +12,7 @@ from src.config import CONFIG_DIR, check_command_line, stop
 if TYPE_CHECKING:
     import numpy as np
 
-    from src.serving.predictor import Predictor, Windows
+    from src.runs.predictor import Predictor, Windows
 
 
 @hydra.main(config_path=str(CONFIG_DIR), config_name="predict", version_base="1.3")

@@ -8,12 +8,11 @@ from omegaconf import DictConfig, OmegaConf
 from src.config import check_targets
 from src.data.facts import DataFacts
 from src.runs.build import build_module
-from src.runs.calibration import calibrate, read_calibration
+from src.runs.calibration import Calibration, calibrate, read_calibration
 from src.runs.checkpoint import load_checkpoint
 from src.runs.folder import find_checkpoint
+from src.runs.predictor import Predictor, bitwise_block_size
 from src.runs.restore import restore
-from src.serving.conformal import Calibration
-from src.serving.predictor import Predictor, bitwise_block_size
 from src.training.module import RegressionModule
 
 log = logging.getLogger(__name__)

@@ -10,10 +10,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from src.runs.predictor import Predictor
 from src.serving.batcher import Batcher
 from src.serving.body import RequestError, read_prices
 from src.serving.metrics import Metrics
-from src.serving.predictor import Predictor
 from src.serving.prices import LARGEST, SMALLEST
 
 PATHS = ("/predict", "/health", "/metrics", "/docs", "/openapi.json")

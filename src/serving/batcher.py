@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from src.serving.predictor import Predictor
+from src.runs.predictor import Predictor
 
 
 class Forecast(NamedTuple):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from src.serving.conformal import Calibration, errors, typical_move
+from src.runs.calibration import Calibration, errors, typical_move
 
 NINE = Calibration(np.arange(1.0, 10.0), np.array([0.5, 2.0, 8.0, 8.5]))
 

@@ -18,7 +18,7 @@ from src.data.features.bars import WARMUP_ROWS, bar_features
 from src.data.reading.errors import DataError
 from src.data.reading.sources import PriceTable
 from src.data.scaling import encode_closes
-from src.serving.conformal import Calibration
+from src.runs.calibration import Calibration
 
 BLOCK_SIZE = 8
 

@@ -12,9 +12,9 @@ import torch
 from src.data import load_prices
 from src.data.reading.sources import BAR_COLUMNS
 from src.runs.calibration import calibrate
+from src.runs.predictor import BLOCK_SIZE, Predictor, bitwise_block_size
 from src.runs.restore import restore
 from src.runs.restore_predictor import restore_predictor
-from src.serving.predictor import BLOCK_SIZE, Predictor, bitwise_block_size
 
 
 def share(seed, price, spread):
