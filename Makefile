@@ -32,11 +32,11 @@ sweep: setup-dev ## Which pooling, which norm? 4 x 2 x 3 seeds and a report; RES
 
 claims: setup-dev ## Settle the 17 claims: 615 runs, an hour and a half; RESUME=true goes on
 	$(BIN)/python -m src.train -m sweep=claims log_dir=lightning_logs/claims hydra/launcher=joblib sweep.resume=$(or $(RESUME),false)
-	$(BIN)/python -m src.report claims lightning_logs/claims
+	$(BIN)/python -m benchmarks.claims lightning_logs/claims
 
 claims-quick: setup-dev ## The direction of each verdict in under twenty minutes
 	$(BIN)/python -m src.train -m sweep=claims_quick log_dir=lightning_logs/claims_quick hydra/launcher=joblib sweep.resume=$(or $(RESUME),false)
-	$(BIN)/python -m src.report claims lightning_logs/claims_quick --out lightning_logs/claims_quick
+	$(BIN)/python -m benchmarks.claims lightning_logs/claims_quick --out lightning_logs/claims_quick
 
 test: setup-dev ## Run the default tests: about three minutes on two cores
 	$(BIN)/python -m pytest -m 'not slow' --numprocesses 2

@@ -3,7 +3,6 @@
 Usage:
     python -m src.report lightning_logs/sweeps/2026-11-20_18-45-00
     python -m src.report 'lightning_logs/price_lstm/*-seed*' --metric test/mae --format md,html
-    python -m src.report claims --help    # the seventeen claims, judged by runs
 """
 
 import argparse
@@ -19,12 +18,7 @@ FORMATS = ("md", "csv", "json", "html")
 def main() -> None:
     """Run the command line."""
     try:
-        if sys.argv[1:2] == ["claims"]:
-            from benchmarks.claims.__main__ import run
-
-            run(sys.argv[2:])
-        else:
-            _report(_parse(sys.argv[1:]))
+        _report(_parse(sys.argv[1:]))
     except ValueError as error:
         _stop(str(error))
     except BrokenPipeError:  # the reader, such as `head`, has seen enough

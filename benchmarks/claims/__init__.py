@@ -1,1 +1,1 @@
-"""The claims ledger: reads runs, judges each of the seventeen claims, writes what it found."""
+"""The claims: reads runs, judges each of the seventeen, writes what it found."""

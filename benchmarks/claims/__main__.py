@@ -1,33 +1,39 @@
-"""`python -m src.report claims`: judge the seventeen claims by the runs there are."""
+"""Judge the seventeen claims by the runs there are, and write the page that says so.
+
+Usage:
+    python -m benchmarks.claims lightning_logs/claims    # docs/claims.md, from these runs
+    python -m benchmarks.claims                          # the same from docs/claims, without runs
+"""
 
 import argparse
 import json
-import math
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from benchmarks.claims.page import Page
-
-_EPILOG = """Without run folders the page is made again from the files in DIR/claims.
-A folder that is called claims itself: ./claims."""
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Run the command line behind `claims`.
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line.
 
     Args:
-        arguments: what follows the word.
-
-    Raises:
-        ValueError: there are no runs, or a file of results is missing or damaged.
+        arguments: what follows the command's name; None for the command line itself.
     """
     options = _parse(arguments)
+    try:
+        _write_and_show(options)
+    except ValueError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _write_and_show(options: argparse.Namespace) -> None:
     # Imported here: --help and a slip on the command line are answered at once.
     from rich.console import Console
 
-    from benchmarks.claims.page import page_view, write_page
+    from benchmarks.claims.page import as_plain, page_view, write_page
     from benchmarks.claims.store import FOLDER, collect
 
     collected = collect(options.runs, options.out / FOLDER) if options.runs else []
@@ -41,45 +47,23 @@ def run(arguments: Sequence[str]) -> None:
         console.print(f"wrote {file}", soft_wrap=True, highlight=False, markup=False)
 
 
-def as_plain(page: "Page") -> dict[str, Any]:
-    """Return the page as plain JSON values; numbers that JSON lacks become None."""
-    claims = [
-        {
-            **{"id": claim.id, "title": claim.title, "verdict": verdict.word},
-            **{"sentence": verdict.sentence, "seeds": verdict.seeds},
-            "provisional": verdict.is_provisional,
-            "rows": [
-                {key: getattr(row, key) for key in ("world", "condition", "quantity", "met")}
-                | _numbers(row.value)
-                for row in verdict.rows
-            ],
-        }
-        for claim, verdict in page.judged
-    ]
-    cures = [
-        {key: _numbers(v) if hasattr(v, "_asdict") else v for key, v in vars(cure).items()}
-        for cure in page.cures
-    ]
-    return {"claims": claims, "cures": cures, "meta": dict(page.results.meta)}
-
-
-def _numbers(value: Any) -> dict[str, float | None]:
-    numbers = {key: getattr(value, key) for key in ("mean", "low", "high", "n")}
-    return {key: v if math.isfinite(v) else None for key, v in numbers.items()}
-
-
-def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m src.report claims",
+        prog="python -m benchmarks.claims",
         description=__doc__,
-        epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "runs", nargs="*", help="run folders, folders above them, sweep folders, or globs"
+        "runs",
+        nargs="*",
+        help="run folders, folders above them, sweep folders, or globs; none: DIR/claims as it is",
     )
     parser.add_argument(
         "--out", metavar="DIR", type=Path, default=Path("docs"), help="default: %(default)s"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.claims import rows
-from benchmarks.claims.cures import REMEDIES
 from benchmarks.claims.forecasts import CELLS
+from benchmarks.claims.remedies import REMEDIES
 from benchmarks.claims.table import ANY, SIZES, WORLDS, Runs
 from benchmarks.claims.verdict import rate
 from benchmarks.claims.weights import PUSHED

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from benchmarks.claims.cures import ALIVE, COSMETIC, COSMETIC_HARM, CURE, HELPS, Causes, Cure
 from benchmarks.claims.ledger import Claim
+from benchmarks.claims.remedies import ALIVE, COSMETIC, COSMETIC_HARM, CURE, HELPS, Causes, Cure
 from benchmarks.claims.table import NAMES, SCHEDULES
 from benchmarks.claims.tables import (
     causes_table,
@@ -213,8 +213,8 @@ def _measured(meta: Mapping[str, Any]) -> list[str]:
     commands = (
         "```bash\n"
         "python -m src.train -m sweep=claims hydra/launcher=joblib   # every run\n"
-        "python -m src.report claims lightning_logs/sweeps/<the sweep's folder>   # this page\n"
-        "python -m src.report claims   # this page from docs/claims, without any run\n"
+        "python -m benchmarks.claims lightning_logs/sweeps/<the sweep's folder>   # this page\n"
+        "python -m benchmarks.claims   # this page from docs/claims, without any run\n"
         "```"
     )
     return [

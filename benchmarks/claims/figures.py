@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from benchmarks.claims.cures import Cure
 from benchmarks.claims.panels import (
     draw_cures,
     draw_losses,
@@ -22,6 +21,7 @@ from benchmarks.claims.panels import (
     draw_weights,
     draw_zeros,
 )
+from benchmarks.claims.remedies import Cure
 from benchmarks.claims.table import NAMES, SCHEDULES
 
 FIGURES = (

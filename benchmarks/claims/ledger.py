@@ -43,7 +43,7 @@ class Claim:
         return (
             f"python -m src.train -m sweep=claims 'sweep.only=[{','.join(self.blocks)}]' "
             "hydra/launcher=joblib\n"
-            "python -m src.report claims lightning_logs/sweeps/<the sweep's folder> "
+            "python -m benchmarks.claims lightning_logs/sweeps/<the sweep's folder> "
             f"--out lightning_logs/claims_{self.id}"
         )
 

@@ -1,5 +1,6 @@
 """The claims page: judged, drawn, written, and shown in a terminal."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +9,9 @@ from typing import Any
 from rich.console import Group as Lines
 from rich.text import Text
 
-from benchmarks.claims.cures import Causes, Cure, find_causes, find_cures
 from benchmarks.claims.document import document
 from benchmarks.claims.ledger import CLAIMS, Claim
+from benchmarks.claims.remedies import Causes, Cure, find_causes, find_cures
 from benchmarks.claims.store import FOLDER, Results, read, write
 from benchmarks.claims.tables import cures_tables, ledger_table, words_table
 from benchmarks.claims.verdict import Verdict
@@ -73,3 +74,30 @@ def page_view(page: Page) -> Lines:
     for status, names in meta["left_out"].items():
         lines.append(Text(f"{count_of(len(names), 'run')} {status}: {', '.join(names)}"))
     return Lines(*lines)
+
+
+def as_plain(page: Page) -> dict[str, Any]:
+    """Return the page as plain JSON values; numbers that JSON lacks become None."""
+    claims = [
+        {
+            **{"id": claim.id, "title": claim.title, "verdict": verdict.word},
+            **{"sentence": verdict.sentence, "seeds": verdict.seeds},
+            "provisional": verdict.is_provisional,
+            "rows": [
+                {key: getattr(row, key) for key in ("world", "condition", "quantity", "met")}
+                | _numbers(row.value)
+                for row in verdict.rows
+            ],
+        }
+        for claim, verdict in page.judged
+    ]
+    cures = [
+        {key: _numbers(v) if hasattr(v, "_asdict") else v for key, v in vars(cure).items()}
+        for cure in page.cures
+    ]
+    return {"claims": claims, "cures": cures, "meta": dict(page.results.meta)}
+
+
+def _numbers(value: Any) -> dict[str, float | None]:
+    numbers = {key: getattr(value, key) for key in ("mean", "low", "high", "n")}
+    return {key: v if math.isfinite(v) else None for key, v in numbers.items()}

@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 
-from benchmarks.claims.cures import (
+from benchmarks.claims.curves import BASE_RUN
+from benchmarks.claims.remedies import (
     ALIVE,
     COSMETIC,
     COSMETIC_HARM,
@@ -19,7 +20,6 @@ from benchmarks.claims.cures import (
     REPAIR,
     Cure,
 )
-from benchmarks.claims.curves import BASE_RUN
 from benchmarks.claims.rows import PUBLISHED_STEPS
 
 OBSERVED = {4000: 0.04, 6000: 0.335, 8000: 0.656, 10000: 0.666, 12000: 0.667}

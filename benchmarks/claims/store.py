@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.claims.curves import find_curves
-from benchmarks.claims.goals import add_goals
-from benchmarks.claims.rows import FACTORS, row_of
+from benchmarks.claims.rows import FACTORS, add_goals, row_of
 from benchmarks.claims.table import Runs
 from src.reporting.folders import find_reports
 

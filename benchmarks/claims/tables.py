@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from benchmarks.claims.cures import REMEDIES, Causes, Cure
+from benchmarks.claims.remedies import REMEDIES, Causes, Cure
 from benchmarks.claims.table import NAMES, SCHEDULES
 from benchmarks.claims.verdict import (
     NO_RUNS,

@@ -36,7 +36,7 @@ SIGNS = {"published": "published sign", "descent": "sign of descent"}
 MILESTONES = {"2k": 0.20, "6k": 0.40, "8k": 0.60}
 PUBLISHED_LR = 1e-4
 SPECIALISED, UNEQUAL = 0.02, 0.01
-SHARE, SLACK, LEARNED_SHARE = 0.05, 0.001, (0.10, 0.30)
+SLACK, LEARNED_SHARE = 0.001, (0.10, 0.30)
 
 
 def c3(runs: Runs) -> Verdict:

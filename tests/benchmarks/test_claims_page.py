@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.claims.__main__ import main
 from benchmarks.claims.ledger import CLAIMS
-from src import report as command
 from tests.benchmarks.fabricate_claims import everything, report, write
 
 ROOT = Path(__file__).parents[2]
@@ -20,14 +20,12 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(runs):
-    with pytest.MonkeyPatch.context() as patch:
-        call(patch, runs, "--out", runs.parent / "out")
+    call(runs, "--out", runs.parent / "out")
     return runs.parent / "out"
 
 
-def call(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["report", "claims", *map(str, arguments)])
-    command.main()
+def call(*arguments):
+    main([*map(str, arguments)])
 
 
 def contents(folder):
@@ -59,9 +57,9 @@ def test_every_link_of_the_ledger_leads_to_a_heading(page):
     assert links <= slugs
 
 
-def test_the_committed_page_and_the_readme_say_what_the_committed_runs_say(tmp_path, monkeypatch):
+def test_the_committed_page_and_the_readme_say_what_the_committed_runs_say(tmp_path):
     shutil.copytree(ROOT / "docs" / "claims", tmp_path / "claims")
-    call(monkeypatch, "--out", tmp_path)
+    call("--out", tmp_path)
     text = (tmp_path / "claims.md").read_text()
     assert text == (ROOT / "docs" / "claims.md").read_text()
     ledger = [line.split("|")[1:5] for line in text.splitlines() if line.startswith("| [C")]
@@ -75,25 +73,24 @@ def test_the_page_is_rebuilt_from_its_files_without_torch(page):
     before = contents(page)
     (page / "claims.md").unlink()
     check = (
-        "import sys; sys.argv = ['report', 'claims', '--out', sys.argv[1]];"
-        "from src.report import main; main();"
+        "import sys; from benchmarks.claims.__main__ import main; main(['--out', sys.argv[1]]);"
         "assert not {'torch', 'lightning', 'hydra'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", check, str(page)], check=True, capture_output=True)
     assert contents(page) == before
 
 
-def test_the_order_of_the_runs_does_not_matter(page, runs, tmp_path, monkeypatch):
+def test_the_order_of_the_runs_does_not_matter(page, runs, tmp_path):
     folders = sorted(runs.iterdir(), reverse=True)
-    call(monkeypatch, *folders, "--out", tmp_path, "--json")
+    call(*folders, "--out", tmp_path, "--json")
     assert contents(tmp_path) == contents(page)
 
 
-def test_runs_that_did_not_finish_are_named_and_repetitions_counted(monkeypatch, tmp_path, capsys):
+def test_runs_that_did_not_finish_are_named_and_repetitions_counted(tmp_path, capsys):
     same = [report(seed=0, environment={"started": f"2026-01-0{day}"}) for day in (1, 2)]
     same[1]["gradient_history"]["records"][-1]["zero_fraction"] = 0.5
     write(tmp_path / "runs", [*same, report(seed=1), {"status": "failed", "reason": "x"}])
-    call(monkeypatch, tmp_path / "runs", "--out", tmp_path)
+    call(tmp_path / "runs", "--out", tmp_path)
     assert "1 run failed: run-003" in capsys.readouterr().out
     meta = json.loads((tmp_path / "claims" / "meta.json").read_text())
     assert (meta["runs"], meta["repeated"], meta["left_out"]) == (2, 1, {"failed": ["run-003"]})
@@ -102,21 +99,21 @@ def test_runs_that_did_not_finish_are_named_and_repetitions_counted(monkeypatch,
     assert "run-003" in (tmp_path / "claims.md").read_text()
 
 
-def test_figures_without_runs_are_removed(monkeypatch, tmp_path):
+def test_figures_without_runs_are_removed(tmp_path):
     write(tmp_path / "runs", [report(seed=seed) for seed in range(2)])
     (tmp_path / "claims").mkdir()
     (tmp_path / "claims" / "retention.png").write_bytes(b"of earlier runs")
-    call(monkeypatch, tmp_path / "runs", "--out", tmp_path)
+    call(tmp_path / "runs", "--out", tmp_path)
     assert [file.name for file in (tmp_path / "claims").glob("*.png")] == ["zeros.png"]
     assert "retention.png" not in (tmp_path / "claims.md").read_text()
 
 
-def test_the_terminal_shows_verdicts_and_json_holds_them(monkeypatch, page, capsys):
-    call(monkeypatch, "--out", page)
+def test_the_terminal_shows_verdicts_and_json_holds_them(page, capsys):
+    call("--out", page)
     shown = " ".join(capsys.readouterr().out.split())
     assert "Cures and cosmetics" in shown
     assert "C17" in shown
-    call(monkeypatch, "--out", page, "--json")
+    call("--out", page, "--json")
     found = json.loads(capsys.readouterr().out)
     assert [claim["id"] for claim in found["claims"]] == [f"C{n}" for n in range(1, 18)]
     assert found["cures"][0]["zeros"]["n"] == 2
@@ -137,26 +134,26 @@ def test_the_terminal_shows_verdicts_and_json_holds_them(monkeypatch, page, caps
         (lambda folder: (folder / "curves.json").unlink(), "no "),
     ],
 )
-def test_a_damaged_file_is_named_in_one_line(monkeypatch, page, tmp_path, capsys, damage, message):
+def test_a_damaged_file_is_named_in_one_line(page, tmp_path, capsys, damage, message):
     for name in ("runs.csv", "curves.json", "meta.json"):
         (tmp_path / "claims").mkdir(exist_ok=True)
         (tmp_path / "claims" / name).write_bytes((page / "claims" / name).read_bytes())
     damage(tmp_path / "claims")
     with pytest.raises(SystemExit, match="2"):
-        call(monkeypatch, "--out", tmp_path)
+        call("--out", tmp_path)
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert message in error
     assert error.count("\n") == 1
 
 
-def test_no_runs_is_one_line(monkeypatch, tmp_path, capsys):
+def test_no_runs_is_one_line(tmp_path, capsys):
     for arguments in ([tmp_path], [tmp_path / "nothing"]):
         with pytest.raises(SystemExit, match="2"):
-            call(monkeypatch, *arguments, "--out", tmp_path / "out")
+            call(*arguments, "--out", tmp_path / "out")
         assert capsys.readouterr().err.count("\n") == 1
     write(tmp_path / "runs", [{"status": "failed"}])
     with pytest.raises(SystemExit, match="2"):
-        call(monkeypatch, tmp_path / "runs", "--out", tmp_path / "out")
+        call(tmp_path / "runs", "--out", tmp_path / "out")
     assert "no finished runs in" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

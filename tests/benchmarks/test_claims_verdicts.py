@@ -8,10 +8,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from benchmarks.claims.cures import find_causes, find_cures
-from benchmarks.claims.goals import add_goals
 from benchmarks.claims.ledger import CLAIMS
-from benchmarks.claims.rows import row_of
+from benchmarks.claims.remedies import find_causes, find_cures
+from benchmarks.claims.rows import add_goals, row_of
 from benchmarks.claims.table import Runs
 from benchmarks.claims.verdict import NO_RUNS, WORDS
 from tests.benchmarks.fabricate_claims import (
