@@ -130,7 +130,7 @@ def _train(config: DictConfig) -> dict[str, float]:
     data = build_datamodule(config)
     module = build_module(config, data)
     with tempfile.TemporaryDirectory() as folder:
-        callbacks = build_callbacks(config, module, Path(folder))
+        callbacks = build_callbacks(config, module, data, Path(folder))
         trainer = build_trainer(config, callbacks, Path(folder))
         started = time.perf_counter()
         trainer.fit(module, datamodule=data)

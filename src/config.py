@@ -42,7 +42,6 @@ ALLOWED_TARGETS = frozenset(
         *(f"torch.optim.{name}" for name in ("Adam", "AdamW", "SGD", "RMSprop", "NAdam", "RAdam")),
         "src.data.PriceDataModule",
         "src.data.ScenarioDataModule",
-        "src.data.Schedule",
         *(
             f"src.models.{name}"
             for name in (
@@ -75,6 +74,7 @@ ALLOWED_TARGETS = frozenset(
                 "logits.DirectUpdate",
                 "logits.GradientInjection",
                 "prior.PoolingPrior",
+                "schedule.Schedule",
             )
         ),
         *(

@@ -6,7 +6,6 @@ from src.data.reading.sources import PriceTable, load_prices
 from src.data.sampler import KeyedBatchSampler
 from src.data.scaling import InputScaling, Persistence, TargetScaling, encode_closes
 from src.data.scenario_datamodule import ScenarioDataModule
-from src.data.schedule import Schedule
 from src.data.windows import WindowBatch, WindowDataset
 
 __all__ = [
@@ -17,7 +16,6 @@ __all__ = [
     "PriceDataModule",
     "PriceTable",
     "ScenarioDataModule",
-    "Schedule",
     "TargetScaling",
     "WindowBatch",
     "WindowDataset",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import lightning.pytorch as pl
-from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -15,12 +14,31 @@ from src.data.reading.cache import load_and_prepare
 from src.data.reading.sources import SOURCES, PriceTable
 from src.data.sampler import KeyedBatchSampler
 from src.data.scaling import INPUTS, SCALERS, TARGETS, persistence_of
-from src.data.schedule import FeatureStates, Schedule, feature_sizes
 from src.data.split import check_fractions
 from src.data.windows import WindowBatch, WindowDataset
 
 # Evaluation has no gradients and no small steps: large batches give the same sums in less time.
 EVAL_BATCH_SIZE = 512
+
+
+class Changes(Protocol):
+    """What changes the windows while a model trains; the data only asks for it."""
+
+    @property
+    def changes_features(self) -> bool:
+        """Whether windows are changed at all."""
+
+    def prepare(self, rows: Tensor, groups: Mapping[str, slice]) -> None:
+        """Get to know the training rows (N, F) and the columns of each feature group."""
+
+    def __call__(self, x_btf: Tensor) -> Tensor:
+        """Return windows (B, T, F) as they are shown at present."""
+
+    def alive(self) -> Tensor:
+        """Return which features carry at present what the data says (F,), bool."""
+
+    def statistics(self, mean_f: Tensor, std_f: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and deviation (F,) of the features as they are in the end."""
 
 
 class PriceDataModule(pl.LightningDataModule):
@@ -40,14 +58,10 @@ class PriceDataModule(pl.LightningDataModule):
         batch_size: Windows in a training batch of one process.
         num_workers: Processes that gather batches; 0 is fastest, gathering being one operation.
         seed: Key, with the epoch, of the order of training windows.
-        schedule: What happens to the features while a model trains; None for nothing.
+        changes: What happens to the features while a model trains; None for nothing.
 
     Raises:
         ValueError: If an argument is out of range; `setup` raises `DataError` for faulty prices.
-
-    Attributes:
-        step: Optimiser steps done, where the schedule stands; None is after its last event. It
-            follows the trainer during a fit and stays where the fit ended.
     """
 
     def __init__(
@@ -65,7 +79,7 @@ class PriceDataModule(pl.LightningDataModule):
         batch_size: int = 32,
         num_workers: int = 0,
         seed: int = 0,
-        schedule: Schedule | None = None,
+        changes: Changes | None = None,
     ) -> None:
         super().__init__()
         _check_choice("features", features, FEATURES)
@@ -82,18 +96,16 @@ class PriceDataModule(pl.LightningDataModule):
                 "target=price needs features=prices and input=price, which show the model a price, "
                 f"got features={features} and input={input}"
             )
-        self.schedule = schedule or Schedule()
-        if self.schedule.feature_events and features == "prices":
+        if changes is not None and changes.changes_features and features == "prices":
             raise ValueError("a schedule changes blocks of features: choose data=bars or scenario")
-        if self.schedule and num_workers:
+        if changes is not None and num_workers:
             raise ValueError(f"num_workers must be 0 with a schedule, got {num_workers}")
         self.features, self.source, self.path = features, source, path
         self.date_column, self.close_column = date_column, close_column
         self.context_length, self.target, self.input = context_length, target, input
         self.scaler, self.split = scaler, check_fractions(split)
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
-        self.step: int | None = None
-        self._states: FeatureStates | None = None
+        self.changes = changes
         self._is_set_up = False
 
     def setup(self, stage: str | None = None) -> None:
@@ -120,8 +132,13 @@ class PriceDataModule(pl.LightningDataModule):
         self.feature_mean, self.feature_std = data.mean.clone(), data.std.clone()
         self.input_scaling, self.target_scaling = data.input_scaling, data.target_scaling
         self.persistence = persistence_of(data.target_scaling)
-        if self.schedule.feature_events:
-            self._follow_schedule()
+        if changes := self._feature_changes:
+            # Statistics are those after the last event: what a trained model was left with.
+            changes.prepare(self.datasets["train"].windows[:, -1], self.feature_groups)
+            self.datasets = {n: d.with_transform(changes) for n, d in self.datasets.items()}
+            self.feature_mean, self.feature_std = changes.statistics(
+                self.feature_mean, self.feature_std
+            )
         self._is_set_up = True
 
     def _load(self) -> tuple[PriceTable, PreparedData]:
@@ -139,23 +156,9 @@ class PriceDataModule(pl.LightningDataModule):
             split=self.split,
         )
 
-    def _follow_schedule(self) -> None:
-        """Show windows as the schedule has them; statistics are those after its last event."""
-        rows = self.datasets["train"].windows[:, -1]
-        self._states = FeatureStates(self.schedule, self.feature_groups, feature_sizes(rows))
-        self.datasets = {n: d.with_transform(self._shown) for n, d in self.datasets.items()}
-        gain, level = self._states.at(None)
-        self.feature_mean = self.feature_mean * gain + level
-        std = self.feature_std * gain
-        self.feature_std = std.where(std > 0, 1.0)
-
-    def _shown(self, x_btf: Tensor) -> Tensor:
-        """Return windows (B, T, F) as a model is shown them at this step."""
-        trainer = self.trainer
-        if trainer is not None and trainer.state.fn == TrainerFn.FITTING:
-            self.step = trainer.global_step
-        assert self._states is not None
-        return self._states(x_btf, self.step)
+    @property
+    def _feature_changes(self) -> Changes | None:
+        return self.changes if self.changes is not None and self.changes.changes_features else None
 
     def truth(self) -> dict[str, Any] | None:
         """Return what is known of the data beyond the prices; None for prices of a market."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from src.data.datamodule import PriceDataModule, check_at_least
+from src.data.datamodule import Changes, PriceDataModule, check_at_least
 from src.data.preparation import PreparedData, cut_windows, split_rows
 from src.data.reading.sources import PriceTable
 from src.data.scaling import fit_target_scaling
 from src.data.scenario import Scenario, make_scenario
-from src.data.schedule import Schedule
 
 
 class ScenarioDataModule(PriceDataModule):
@@ -23,7 +22,7 @@ class ScenarioDataModule(PriceDataModule):
         split: Shares of training, validation and test rows.
         batch_size: Windows in a training batch of one process.
         seed: Key, with the epoch, of the order of training windows.
-        schedule: What happens to the features while a model trains; None for nothing.
+        changes: What happens to the features while a model trains; None for nothing.
 
     Raises:
         ValueError: If an argument is out of range; `setup` raises `DataError` for too few rows.
@@ -37,7 +36,7 @@ class ScenarioDataModule(PriceDataModule):
         split: Sequence[float] = (0.7, 0.15, 0.15),
         batch_size: int = 64,
         seed: int = 0,
-        schedule: Schedule | None = None,
+        changes: Changes | None = None,
     ) -> None:
         super().__init__(
             features="bars",
@@ -45,7 +44,7 @@ class ScenarioDataModule(PriceDataModule):
             split=split,
             batch_size=batch_size,
             seed=seed,
-            schedule=schedule,
+            changes=changes,
         )
         check_at_least("rows", rows, 1)
         check_at_least("world_seed", world_seed, 0)
@@ -62,10 +61,11 @@ class ScenarioDataModule(PriceDataModule):
 
         Returns:
             `noise_floor` with all features alive; `reachable_floor` with those alive at the present
-            step of the schedule; `signal_features`, the names of those that carry the return.
+            step of the changes; `signal_features`, the names of those that carry the return.
         """
         shares = self.scenario.signal_shares
-        alive = self._states.alive(self.step).tolist() if self._states else None
+        changes = self._feature_changes
+        alive = changes.alive().tolist() if changes else None
         lost = sum(share for column, share in shares.items() if alive and not alive[column])
         floor = self.scenario.noise_share
         return {

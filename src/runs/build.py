@@ -10,10 +10,9 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from src.data import PriceDataModule, Schedule
+from src.data import PriceDataModule
 from src.data.facts import DataFacts
-from src.interventions.unit_death import let_units_die
-from src.interventions.unit_schedule import UnitSchedule
+from src.interventions.schedule import Schedule
 from src.models import build_regressor
 from src.runs.checkpoint import AtomicCheckpointIO
 from src.runs.folder import CHECKPOINTS
@@ -34,15 +33,17 @@ def build_datamodule(config: DictConfig) -> PriceDataModule:
     Raises:
         ValueError: a file or an option cannot be used.
     """
-    datamodule = build(config.data, schedule=_schedule(config))
+    # A checkpoint of earlier times knows of no schedule.
+    schedule = build(config.schedule) if "schedule" in config else None
+    datamodule = build(config.data, changes=schedule or None)
     datamodule.setup()
     return datamodule
 
 
-def _schedule(config: DictConfig) -> Schedule:
-    """Return the schedule; one without events for a checkpoint that knows of none."""
-    node = config.get("schedule")
-    return build(node) if node is not None else Schedule()
+def schedule_of(data: PriceDataModule | DataFacts) -> Schedule | None:
+    """Return what happens while a model trains on the data; None for nothing."""
+    changes = getattr(data, "changes", None)
+    return changes if isinstance(changes, Schedule) else None
 
 
 def build_module(config: DictConfig, data: PriceDataModule | DataFacts) -> RegressionModule:
@@ -71,7 +72,9 @@ def build_module(config: DictConfig, data: PriceDataModule | DataFacts) -> Regre
         prior.check(pooling)
     optimizer = build(config.optimizer)
     _refuse_bad_optimizer(optimizer, model.parameters())
-    module = RegressionModule(
+    if schedule := schedule_of(data):
+        schedule.attach(model)
+    return RegressionModule(
         model,
         to_price=facts.to_price,
         optimizer=optimizer,
@@ -81,21 +84,12 @@ def build_module(config: DictConfig, data: PriceDataModule | DataFacts) -> Regre
             "data": facts.to_dict(),
         },
     )
-    module.deaths = let_units_die(model, _schedule(config).unit_events())
-    return module
-
-
-def set_step(datamodule: PriceDataModule, module: RegressionModule, step: int) -> None:
-    """Put a schedule where it stood after so many optimiser steps, for weights of that time."""
-    datamodule.step = step
-    for death in module.deaths:
-        death.step = step
 
 
 def build_callbacks(
-    config: DictConfig, module: RegressionModule, folder: Path
+    config: DictConfig, module: RegressionModule, data: PriceDataModule, folder: Path
 ) -> list[pl.Callback]:
-    """Return the configured callbacks, then the prior's: it acts after the others have measured."""
+    """Return the configured callbacks, then what acts after they have measured."""
     callbacks = []
     for node in config.callbacks.values():
         if node is not None:
@@ -103,8 +97,8 @@ def build_callbacks(
             facts = {"dirpath": str(folder / CHECKPOINTS)} if is_checkpoint else {}
             callbacks.append(build(node, **facts))
     prior_callbacks = module.prior.callbacks() if module.prior is not None else ()
-    schedule = [UnitSchedule(module.deaths)] if module.deaths else []
-    return [*schedule, *callbacks, *prior_callbacks]
+    schedule = schedule_of(data)
+    return [*callbacks, *prior_callbacks, *([schedule] if schedule else [])]
 
 
 def build_trainer(

@@ -6,9 +6,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config import check_targets
 from src.data import PriceDataModule
-from src.runs.build import build_datamodule, build_module, set_step
+from src.runs.build import build_datamodule, build_module, schedule_of
 from src.runs.checkpoint import load_checkpoint
 from src.runs.folder import find_checkpoint
+from src.runs.renamed import with_present_names
 from src.training.module import RegressionModule
 
 
@@ -27,7 +28,7 @@ def restore(ckpt_path: str | Path) -> tuple[RegressionModule, PriceDataModule]:
     path = find_checkpoint(Path(ckpt_path))
     checkpoint = load_checkpoint(path)
     try:
-        config = OmegaConf.create(checkpoint["hyper_parameters"]["config"])
+        config = OmegaConf.create(with_present_names(checkpoint["hyper_parameters"]["config"]))
         state = checkpoint["state_dict"]
     except KeyError as error:
         raise ValueError(f"{path} was not written by this project: no {error}") from None
@@ -35,7 +36,8 @@ def restore(ckpt_path: str | Path) -> tuple[RegressionModule, PriceDataModule]:
     check_targets(config)
     datamodule = build_datamodule(config)
     module = build_module(config, datamodule)
-    set_step(datamodule, module, checkpoint["global_step"])
+    if schedule := schedule_of(datamodule):
+        schedule.step = checkpoint["global_step"]
     try:
         module.load_state_dict(state)
     except RuntimeError as error:

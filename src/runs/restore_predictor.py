@@ -12,6 +12,7 @@ from src.runs.calibration import Calibration, calibrate, read_calibration
 from src.runs.checkpoint import load_checkpoint
 from src.runs.folder import find_checkpoint
 from src.runs.predictor import Predictor, bitwise_block_size
+from src.runs.renamed import with_present_names
 from src.runs.restore import restore
 from src.training.module import RegressionModule
 
@@ -34,7 +35,7 @@ def restore_module(ckpt_path: str | Path) -> tuple[RegressionModule, DataFacts]:
     path = find_checkpoint(Path(ckpt_path))
     checkpoint = load_checkpoint(path)
     try:
-        config = OmegaConf.create(checkpoint["hyper_parameters"]["config"])
+        config = OmegaConf.create(with_present_names(checkpoint["hyper_parameters"]["config"]))
         facts = DataFacts.from_dict(checkpoint["hyper_parameters"]["data"])
         state = checkpoint["state_dict"]
     except (KeyError, TypeError) as error:

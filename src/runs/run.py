@@ -20,7 +20,7 @@ from src.runs.build import (
     build_datamodule,
     build_module,
     build_trainer,
-    set_step,
+    schedule_of,
 )
 from src.runs.calibration import write_calibration
 from src.runs.checkpoint import load_checkpoint
@@ -68,7 +68,7 @@ def run(config: DictConfig, choices: Mapping[str, Any], overrides: list[str]) ->
     resume_from = find_checkpoint(Path(config.ckpt_path), "last") if config.ckpt_path else None
     folder = _run_folder(config, choices, overrides)
     try:
-        trainer = build_trainer(config, build_callbacks(config, module, folder), folder)
+        trainer = build_trainer(config, build_callbacks(config, module, datamodule, folder), folder)
     except ValueError:
         folder.rmdir()
         raise
@@ -139,4 +139,5 @@ def _fit(
     if best:
         checkpoint = load_checkpoint(Path(best))
         module.load_state_dict(checkpoint["state_dict"])
-        set_step(datamodule, module, checkpoint["global_step"])
+        if schedule := schedule_of(datamodule):
+            schedule.step = checkpoint["global_step"]

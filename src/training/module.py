@@ -9,7 +9,6 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from src.interventions.unit_death import UnitDeath
 from src.training.metrics import PriceMetrics, skill_score
 
 # B batch, T time steps, F features. A batch has x (B, T, F), y (B, 1) scaled target,
@@ -42,7 +41,6 @@ class RegressionModule(pl.LightningModule):
         scores: of the latest evaluation, by `model` and `baseline`.
         forecasts: of the latest test, a row a day.
         validation: `step` and `loss` of each validation during the fit.
-        deaths: units that a schedule lets die.
 
     | tag | meaning | unit | frequency |
     |---|---|---|---|
@@ -70,7 +68,6 @@ class RegressionModule(pl.LightningModule):
         self.scores: dict[str, dict[str, float]] = {}
         self.forecasts: list[dict[str, float]] = []
         self.validation: list[dict[str, float]] = []
-        self.deaths: list[UnitDeath] = []
         self._make_optimizer = optimizer
         self.val_metrics = PriceMetrics()
         self.test_metrics = PriceMetrics()

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from src.data import DataError, ScenarioDataModule, Schedule
+from src.data import DataError, ScenarioDataModule
 from src.data.scenario import BLOCK_SIZE, SIGNAL_FEATURES, make_scenario
+from src.interventions.schedule import Schedule
 
 
 def ready(**settings):
@@ -51,9 +52,9 @@ def test_the_signal_leaves_exactly_the_noise_floor_and_sits_in_the_last_three_ba
 
 def test_what_dies_takes_its_share_of_the_signal_with_it():
     schedule = Schedule({"dies": {"step": 5, "block": "indicator", "event": "dead"}})
-    data = ready(schedule=schedule)
+    data = ready(changes=schedule)
     for step, floor in ((4, 0.2), (5, 0.5), (None, 0.5)):
-        data.step = step
+        schedule.step = step
         assert data.truth()["reachable_floor"] == floor
     columns = [BLOCK_SIZE * block + place for block in (0, 1) for place in SIGNAL_FEATURES]
     assert unexplained(data, columns, bars=3) == pytest.approx(0.5, abs=0.02)

@@ -2,7 +2,7 @@ import torch
 from torch import nn
 
 from src.diagnostics import diagnose
-from src.interventions.unit_death import let_units_die
+from src.interventions.schedule import Schedule
 
 
 class Net(nn.Module):
@@ -18,7 +18,8 @@ class Net(nn.Module):
 def diagnosis_of(x, share):
     torch.manual_seed(0)
     net = Net()
-    let_units_die(net, [{"step": 0, "layer": "projection", "share": share}])
+    death = {"step": 0, "block": "projection", "event": "units_die", "share": share}
+    Schedule({"die": death}).attach(net)
     target = x[:, :1] - x[:, 1:2] + 0.1 * torch.randn(len(x), 1)
     return diagnose(net, [x], lambda model, batch: (model(batch) - target).square().mean())
 
