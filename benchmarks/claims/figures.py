@@ -1,7 +1,5 @@
 """The figures of the claims page, each from the committed curves alone."""
 
-import io
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from benchmarks.claims.panels import (
 )
 from benchmarks.claims.remedies import Cure
 from benchmarks.claims.table import NAMES, SCHEDULES
+from src.files import replacing
 
 FIGURES = (
     *("zeros.png", "cures.png", "pace.png", "weights.png", "retention.png", "shares.png"),
@@ -103,9 +102,6 @@ def _write(file: Path, panels: Sequence[Panel]) -> Path:
             axes.set_title(title)
         for axes in cells[len(panels) :]:
             axes.set_visible(False)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", metadata={"Software": None})
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_bytes(buffer.getvalue())
-    os.replace(temporary, file)
+        with replacing(file) as picture:
+            figure.savefig(picture, format="png", metadata={"Software": None})
     return file

@@ -12,9 +12,10 @@ from rich.text import Text
 from benchmarks.claims.document import document
 from benchmarks.claims.ledger import CLAIMS, Claim
 from benchmarks.claims.remedies import Causes, Cure, find_causes, find_cures
-from benchmarks.claims.store import FOLDER, Results, read, write
+from benchmarks.claims.store import FOLDER, Results, read
 from benchmarks.claims.tables import cures_tables, ledger_table, words_table
 from benchmarks.claims.verdict import Verdict
+from src.files import write_text
 from src.reporting.factors import count_of
 from src.reporting.texttable import rich_table
 
@@ -58,7 +59,7 @@ def write_page(folder: Path) -> Page:
     figures = draw_figures(results.curves, cures, folder / FOLDER)
     names = [figure.name for figure in figures]
     text = document(judged, cures, causes, results.meta, names)
-    return Page(results, judged, cures, causes, (write(folder / PAGE, text), *figures))
+    return Page(results, judged, cures, causes, (write_text(folder / PAGE, text), *figures))
 
 
 def page_view(page: Page) -> Lines:

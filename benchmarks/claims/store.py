@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from benchmarks.claims.curves import find_curves
 from benchmarks.claims.rows import FACTORS, add_goals, row_of
 from benchmarks.claims.table import Runs
+from src.files import write_text
 from src.reporting.folders import find_reports
 
 FOLDER, RUNS, CURVES, META = "claims", "runs.csv", "curves.json", "meta.json"
@@ -68,7 +68,7 @@ def collect(paths: Sequence[str | Path], folder: Path) -> list[Path]:
         META: json.dumps(_meta(found, reports, finished), indent=2) + "\n",
     }
     folder.mkdir(parents=True, exist_ok=True)
-    return [write(folder / name, text) for name, text in texts.items()]
+    return [write_text(folder / name, text) for name, text in texts.items()]
 
 
 def read(folder: Path) -> Results:
@@ -184,11 +184,3 @@ def _meta(
         "versions": {name: sorted(found) for name, found in sorted(versions.items())},
         "commits": sorted({str(e["commit"]) for e in environments if e.get("commit")}),
     }
-
-
-def write(file: Path, text: str) -> Path:
-    """Write a file whole or not at all."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(temporary, file)
-    return file

@@ -1,16 +1,15 @@
 """The report on a set of runs, shown in a terminal and written to files."""
 
 import json
-import math
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group as Lines
 from rich.text import Text
 
+from src.files import to_plain, write_text
 from src.reporting.comparison import DEFAULT_METRIC, Comparison, compare
 from src.reporting.days import METRICS
 from src.reporting.factors import count_of
@@ -80,7 +79,7 @@ def write_report(
     texts = {name: text for form in formats for name, text in _FILES[form](report).items()}
     folder = Path(output_folder)
     folder.mkdir(parents=True, exist_ok=True)
-    files = tuple(_write(folder / name, text) for name, text in texts.items())
+    files = tuple(write_text(folder / name, text) for name, text in texts.items())
     return Report(report.runs, report.comparisons, files)
 
 
@@ -170,21 +169,7 @@ def as_plain(report: Report) -> dict[str, Any]:
         }
         for c in report.comparisons
     ]
-    return _plain({"comparisons": comparisons, "runs": report.runs.to_dict("records")})
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
-    if hasattr(value, "_asdict"):
-        return _plain(value._asdict())
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    return float(value) if math.isfinite(value) else None
+    return to_plain({"comparisons": comparisons, "runs": report.runs.to_dict("records")})
 
 
 def _html(report: Report) -> dict[str, str]:
@@ -195,10 +180,3 @@ def _html(report: Report) -> dict[str, str]:
 
 
 _FILES = {"md": _markdown, "csv": _csv, "json": _json, "html": _html}
-
-
-def _write(file: Path, text: str) -> Path:
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, file)
-    return file

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from src.data import PriceDataModule, WindowBatch
+from src.files import write_text
 from src.runs.folder import CHECKPOINTS, folder_of
 from src.training.module import RegressionModule
 
@@ -149,7 +150,7 @@ def write_calibration(folder: Path, module: RegressionModule, datamodule: PriceD
     """Keep the calibration of a run's best checkpoint, if there is one, in its folder."""
     if (folder / CHECKPOINTS / "best.ckpt").is_file():
         values = calibrate(module, datamodule).to_dict()
-        (folder / CALIBRATION).write_text(json.dumps(values) + "\n")
+        write_text(folder / CALIBRATION, json.dumps(values) + "\n")
 
 
 def read_calibration(checkpoint: Path) -> Calibration | None:

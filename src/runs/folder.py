@@ -1,7 +1,5 @@
 """The folder of one run: its name, its report, and where its checkpoints are."""
 
-import json
-import math
 import os
 import platform
 import re
@@ -12,9 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+from src.files import write_json
+
 REPORT = "report.json"
 CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
+FORECASTS = "forecasts.csv"
 RUN_FOLDER_VARIABLE = "PRICE_MODELS_RUN_FOLDER"
 """Tells the other processes of a distributed run, and the sweep, which folder was made."""
 LONGEST_NAME = 120
@@ -72,9 +73,7 @@ def run_name(choices: Mapping[str, str | None], overrides: list[str], seed: int)
 
 def write_report(folder: Path, report: Mapping[str, Any]) -> None:
     """Write the run's report.json, whole or not at all; numbers that JSON lacks become null."""
-    temporary = folder / f".{REPORT}.{os.getpid()}"
-    temporary.write_text(json.dumps(_plain(report), indent=2, allow_nan=False) + "\n")
-    os.replace(temporary, folder / REPORT)
+    write_json(folder / REPORT, report)
 
 
 def environment() -> dict[str, Any]:
@@ -120,13 +119,3 @@ def _commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -1,6 +1,7 @@
 """What a run leaves behind: a report that is always true, and the test part's forecasts."""
 
 import csv
+import io
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -14,8 +15,9 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
 from src.data import PriceDataModule
+from src.files import write_text
 from src.reporting.scores import ratio
-from src.runs.folder import CONFIG, environment, write_report
+from src.runs.folder import CONFIG, FORECASTS, environment, write_report
 from src.training.module import RegressionModule
 
 
@@ -55,7 +57,7 @@ def recorded(folder: Path, report: dict[str, Any]) -> Iterator[None]:
     """Keep report.json true: running, then finished, failed with its reason, or interrupted."""
     write = rank_zero_only(write_report)
     if is_first_process():
-        OmegaConf.save(OmegaConf.create(report["config"]), folder / CONFIG)
+        write_text(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(report["config"])))
     write(folder, report)
     started = time.monotonic()
     try:
@@ -111,10 +113,11 @@ def callback_reports(trainer: pl.Trainer) -> dict[str, Any]:
 @rank_zero_only
 def write_forecasts(folder: Path, module: RegressionModule, datamodule: PriceDataModule) -> None:
     """Write the test part's forecasts, a row a day, prices in price units."""
-    with (folder / "forecasts.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["date", "last_price", "price", "predicted_price"])
-        for row in module.forecasts:
-            date = str(datamodule.dates[int(row["row"])])[:10]
-            prices = (row["last_price"], row["price"], row["predicted_price"])
-            writer.writerow([date, *(f"{price:.10g}" for price in prices)])
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["date", "last_price", "price", "predicted_price"])
+    for row in module.forecasts:
+        date = str(datamodule.dates[int(row["row"])])[:10]
+        prices = (row["last_price"], row["price"], row["predicted_price"])
+        writer.writerow([date, *(f"{price:.10g}" for price in prices)])
+    write_text(folder / FORECASTS, text.getvalue())

@@ -5,10 +5,11 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from src.files import write_json
 from src.sweeping.locks import is_held, locked
 
 MANIFEST = "sweep.json"
@@ -171,9 +172,7 @@ class Manifest:
         return locked(self._lock("manifest"))
 
     def _write(self, plan: Plan) -> None:
-        temporary = self.folder / f".{MANIFEST}.{os.getpid()}"
-        temporary.write_text(json.dumps(asdict(plan), indent=2) + "\n")
-        os.replace(temporary, self.file)
+        write_json(self.file, plan)
 
 
 def find_sweep(parent: Path, asked: Sequence[str], fingerprint: str) -> Manifest:

@@ -2,13 +2,13 @@
 
 import json
 import math
-import os
 import statistics
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 
+from src.files import write_text
 from src.sweeping import job
 
 
@@ -48,10 +48,7 @@ class Pruning(pl.Callback):
         """Leave the losses to later trials; a pruned trial is no yardstick."""
         if job.current is not None and self.pruned_at is None and trainer.is_global_zero:
             folder, index = job.current
-            file = _curves(folder) / f"{index}.json"
-            temporary = file.with_suffix(f".{os.getpid()}")
-            temporary.write_text(json.dumps(self.losses))
-            os.replace(temporary, file)
+            write_text(_curves(folder) / f"{index}.json", json.dumps(self.losses))
 
     def report(self) -> dict[str, Any]:
         """Return what report.json says of it."""

@@ -1,0 +1,76 @@
+"""Files that are whole or not there at all, and values that JSON has words for.
+
+The ground floor: every room may use this, and it uses none.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[BinaryIO]:
+    """Open a new file beside `target` that takes its place once all of it is on the disk.
+
+    Whatever ends the process in between, `target` is the earlier file or the new one.
+
+    Raises:
+        OSError: the folder cannot be written; the earlier file stays as it was.
+
+    Source: https://danluu.com/file-consistency/ (write, flush, rename, flush the folder).
+    """
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _flush_folder(target.parent)
+
+
+def write_text(target: Path, text: str) -> Path:
+    """Write a text file whole or not at all; return its path."""
+    with replacing(target) as file:
+        file.write(text.encode())
+    return target
+
+
+def write_json(target: Path, value: Any) -> Path:
+    """Write a JSON file whole or not at all; numbers that JSON lacks become null."""
+    return write_text(target, json.dumps(to_plain(value), indent=2, allow_nan=False) + "\n")
+
+
+def to_plain(value: Any) -> Any:
+    """Return what JSON can say of a value: null for NaN and the infinities.
+
+    >>> to_plain({"norm": float("nan"), "steps": (1, 2.5)})
+    {'norm': None, 'steps': [1, 2.5]}
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        return to_plain(asdict(value))
+    if hasattr(value, "_asdict"):
+        return to_plain(value._asdict())
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(item) for item in value]
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    return float(value) if math.isfinite(value) else None
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
