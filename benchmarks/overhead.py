@@ -31,14 +31,11 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from src.callbacks import GradientHealth, PoolingMonitor
-from src.models import (
-    AttentionPooling,
-    FeatureNorm,
-    LastPooling,
-    RecurrentEncoder,
-    TransformerEncoder,
-    build_regressor,
-)
+from src.models.norm import FeatureNorm
+from src.models.pooling import AttentionPooling, LastPooling
+from src.models.recurrent import RecurrentEncoder
+from src.models.regressor import build_regressor
+from src.models.transformer import TransformerEncoder
 from src.runs.allocator import keep_freed_memory
 
 RESULTS = Path(__file__).parent / "results"

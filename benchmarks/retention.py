@@ -28,7 +28,11 @@ from torch.nn import functional as F
 
 from src.data import PriceDataModule
 from src.diagnostics.retention import half_life, prediction_memory, retention
-from src.models import LastPooling, Norm, RecurrentEncoder, TransformerEncoder, build_regressor
+from src.models.norm import Norm
+from src.models.pooling import LastPooling
+from src.models.recurrent import RecurrentEncoder
+from src.models.regressor import build_regressor
+from src.models.transformer import TransformerEncoder
 from src.reporting.statistics import estimate
 from src.runs.allocator import keep_freed_memory
 

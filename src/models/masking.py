@@ -1,6 +1,6 @@
-"""Masks over time: True where a step is real, False where it is padding.
+"""Masks over time, True where a step is real, and weights that respect them.
 
-Shapes: B batch, T time steps, F features.
+Shapes: B batch, T time steps, F features, D hidden size.
 """
 
 import torch
@@ -62,3 +62,39 @@ def last_real_step(mask_bt: Tensor) -> Tensor:
     """
     steps = torch.arange(mask_bt.shape[1], device=mask_bt.device)
     return (mask_bt * steps).amax(dim=1)
+
+
+def weighted_sum(hidden_btd: Tensor, weights: Tensor) -> Tensor:
+    """Sum over time, in float32 at least.
+
+    A product and a sum rather than an einsum: autocast would run the einsum in half precision and
+    round the weights, so that they no longer sum to 1.
+
+    Args:
+        hidden_btd: Hidden states, shape (B, T, D).
+        weights: Weights over time, shape (B, T) or (T,).
+
+    Returns:
+        The weighted sum, shape (B, D).
+    """
+    return (weights.unsqueeze(-1) * hidden_btd).sum(dim=1)
+
+
+def masked_softmax(scores: Tensor, mask_bt: Tensor | None) -> Tensor:
+    """Softmax over the last axis in float32 at least; padded steps get exactly 0.
+
+    Args:
+        scores: Scores, shape (..., T), broadcastable against the mask.
+        mask_bt: True where a step is real.
+
+    Returns:
+        Weights that sum to 1 over the last axis.
+    """
+    if mask_bt is not None:
+        scores = scores.masked_fill(~mask_bt, -torch.inf)
+    return scores.softmax(dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32))
+
+
+def weight_dtype(hidden_btd: Tensor) -> torch.dtype:
+    """Weights are float32 at least, also where the hidden states are half precision."""
+    return torch.promote_types(hidden_btd.dtype, torch.float32)

@@ -6,7 +6,7 @@ Shapes: B batch, T time steps, F input features, D hidden size.
 import torch
 from torch import Tensor, nn
 
-from src.models.dropout import DropoutRates
+from src.models.contract import PARTS, DropoutRates
 
 CELLS: dict[str, type[nn.LSTM] | type[nn.GRU] | type[nn.RNN]] = {
     "lstm": nn.LSTM,
@@ -39,6 +39,8 @@ class RecurrentEncoder(nn.Module):
     >>> RecurrentEncoder(1, 60)(torch.zeros(32, 60, 1)).shape
     torch.Size([32, 60, 50])
     """
+
+    uses = PARTS
 
     def __init__(
         self,

@@ -1,4 +1,6 @@
-"""The regressor: norm -> encoder -> pooling -> head, and the builder that composes one.
+"""Whole regressors: norm -> encoder -> pooling -> head, the baselines, and the builder of them all.
+
+A baseline has the interface of the models: it is what a model must beat to be worth running.
 
 Shapes: B batch, T time steps, F input features, D hidden size.
 """
@@ -6,16 +8,71 @@ Shapes: B batch, T time steps, F input features, D hidden size.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from src.models.baselines import LinearRegressor, NaiveRegressor
-from src.models.dropout import DropoutRates
-from src.models.masking import blank_padding
-from src.models.norm import Norm, Persistence
-from src.models.output import RegressorOutput
+from src.models.contract import PARTS, DropoutRates, Persistence, RegressorOutput, parts_used
+from src.models.masking import blank_padding, check_mask, last_real_step
+from src.models.norm import Norm
 from src.models.pooling import Pooling
 
-__all__ = ["RegressorOutput", "SequenceRegressor", "build_regressor"]
+
+def build_regressor(
+    model: Callable[..., nn.Module],
+    pooling: Callable[..., Pooling],
+    norm: Callable[..., Norm],
+    dropout: Mapping[str, Any],
+    *,
+    context_length: int,
+    num_features: int,
+    feature_mean: Tensor | None = None,
+    feature_std: Tensor | None = None,
+    persistence: Persistence | None = None,
+) -> nn.Module:
+    """Compose a regressor from one option per part and the facts of the data.
+
+    A model that uses a pooling is an encoder, around which the rest is put; one that uses none is
+    a regressor by itself and is given the parts it uses.
+
+    Args:
+        model: An encoder or a whole regressor, as class or `functools.partial` holding its options.
+        pooling: A pooling, likewise.
+        norm: A norm, likewise.
+        dropout: Rates in [0, 1) by place: input, projection, encoder.
+        context_length: Steps per window, T.
+        num_features: Features per step, F.
+        feature_mean: Mean of each feature over the training split, shape (F,).
+        feature_std: Standard deviation of each feature over the training split, shape (F,).
+        persistence: How "tomorrow = today" reads in the units of input and target.
+
+    Returns:
+        A module that maps (B, T, F) and an optional mask (B, T) to a `RegressorOutput`.
+
+    Raises:
+        ValueError: If a part refuses its options or the facts it is given.
+    """
+    uses = parts_used(model)
+    parts: dict[str, Any] = {}
+    if "persistence" in uses:
+        parts["persistence"] = persistence
+    if "norm" in uses:
+        parts["norm"] = norm(
+            num_features,
+            feature_mean=feature_mean,
+            feature_std=feature_std,
+            persistence=persistence,
+        )
+    if "dropout" in uses:
+        parts["dropout"] = DropoutRates.from_mapping(dropout)
+    if "pooling" not in uses:
+        return model(num_features, context_length, **parts)
+    encoder = model(num_features, context_length, dropout=parts["dropout"])
+    return SequenceRegressor(
+        parts["norm"],
+        encoder,
+        pooling(encoder.output_size, context_length),
+        input_dropout=parts["dropout"].input,
+    )
 
 
 class SequenceRegressor(nn.Module):
@@ -27,6 +84,8 @@ class SequenceRegressor(nn.Module):
         pooling: Maps (B, T, D) to one vector per window.
         input_dropout: Rate on the features after the norm, in [0, 1).
     """
+
+    uses = PARTS
 
     def __init__(
         self, norm: Norm, encoder: nn.Module, pooling: Pooling, *, input_dropout: float = 0.0
@@ -67,55 +126,96 @@ class SequenceRegressor(nn.Module):
         return RegressorOutput(preds_b1, weights, hidden_btd)
 
 
-def build_regressor(
-    model: Callable[..., nn.Module],
-    pooling: Callable[..., Pooling],
-    norm: Callable[..., Norm],
-    dropout: Mapping[str, Any],
-    *,
-    context_length: int,
-    num_features: int,
-    feature_mean: Tensor | None = None,
-    feature_std: Tensor | None = None,
-    persistence: Persistence | None = None,
-) -> nn.Module:
-    """Compose a regressor from one option per part and the facts of the data.
-
-    `NaiveRegressor` takes no part but the persistence, `LinearRegressor` no pooling.
+class LinearRegressor(nn.Module):
+    """Predict by one linear map of the whole window.
 
     Args:
-        model: An encoder or a baseline, as class or `functools.partial` holding its options.
-        pooling: A pooling, likewise.
-        norm: A norm, likewise.
-        dropout: Rates in [0, 1) by place: input, projection, encoder.
+        input_size: Features per step, F.
         context_length: Steps per window, T.
-        num_features: Features per step, F.
-        feature_mean: Mean of each feature over the training split, shape (F,).
-        feature_std: Standard deviation of each feature over the training split, shape (F,).
-        persistence: How "tomorrow = today" reads in the units of input and target.
-
-    Returns:
-        A module that maps (B, T, F) and an optional mask (B, T) to a `RegressorOutput`.
+        norm: What is applied to the windows first.
+        dropout: Rates; only `input` has a place to act.
 
     Raises:
-        ValueError: If a part refuses its options or the facts it is given.
+        ValueError: If a dropout rate other than `input` is above 0.
     """
-    kind = getattr(model, "func", model)
-    if kind is NaiveRegressor:
-        return model(persistence=persistence)
-    rates = DropoutRates.from_mapping(dropout)
-    norm_module = norm(
-        num_features,
-        feature_mean=feature_mean,
-        feature_std=feature_std,
-        persistence=persistence,
-    )
-    if kind is LinearRegressor:
-        return model(num_features, context_length, norm=norm_module, dropout=rates)
-    encoder = model(num_features, context_length, dropout=rates)
-    return SequenceRegressor(
-        norm_module,
-        encoder,
-        pooling(encoder.output_size, context_length),
-        input_dropout=rates.input,
-    )
+
+    uses = frozenset({"norm", "dropout"})
+
+    def __init__(
+        self,
+        input_size: int,
+        context_length: int,
+        *,
+        norm: Norm | None = None,
+        dropout: DropoutRates = DropoutRates(),  # noqa: B008 - frozen, safe to share
+    ) -> None:
+        super().__init__()
+        if dropout.projection > 0 or dropout.encoder > 0:
+            raise ValueError(
+                f"a linear model has neither projection nor encoder, got {dropout}; "
+                f"use dropout=none or input"
+            )
+        self.norm = norm if norm is not None else Norm(input_size)
+        self.input_dropout = nn.Dropout(dropout.input)
+        self.head = nn.Linear(context_length * input_size, 1)
+
+    def forward(self, x_btf: Tensor, mask_bt: Tensor | None = None) -> RegressorOutput:
+        """Predict from the flattened window; padded steps count as 0 after the norm.
+
+        Args:
+            x_btf: Input windows, shape (B, T, F).
+            mask_bt: True where a step is real, shape (B, T).
+
+        Returns:
+            Predictions (B, 1), without weights and hidden states.
+        """
+        if mask_bt is not None:
+            x_btf = blank_padding(x_btf, mask_bt)
+        normed_btf = self.norm(x_btf, mask_bt)
+        if mask_bt is not None:
+            normed_btf = torch.where(mask_bt.unsqueeze(-1), normed_btf, 0.0)
+        preds_b1 = self.head(self.input_dropout(normed_btf).flatten(1))
+        return RegressorOutput(self.norm.undo(preds_b1, x_btf, mask_bt), None, None)
+
+
+class NaiveRegressor(nn.Module):
+    """Predict that tomorrow is as today; nothing is learned.
+
+    Args:
+        input_size: Features per step, F.
+        context_length: Steps per window, T.
+        persistence: Which feature is today's price and how it maps to the scaled target.
+
+    Raises:
+        ValueError: If the persistence is missing.
+    """
+
+    uses = frozenset({"persistence"})
+
+    def __init__(
+        self, input_size: int, context_length: int, *, persistence: Persistence | None = None
+    ) -> None:
+        super().__init__()
+        if persistence is None:
+            raise ValueError("model=naive needs the persistence of the data, got None")
+        self.feature = persistence.feature
+        self.scale = persistence.scale
+        self.offset = persistence.offset
+
+    def forward(self, x_btf: Tensor, mask_bt: Tensor | None = None) -> RegressorOutput:
+        """Predict from the last real step alone.
+
+        Args:
+            x_btf: Input windows, shape (B, T, F).
+            mask_bt: True where a step is real, shape (B, T).
+
+        Returns:
+            Predictions (B, 1), without weights and hidden states.
+        """
+        today_bt = x_btf[:, :, self.feature]
+        if mask_bt is None:
+            today_b1 = today_bt[:, -1:]
+        else:
+            check_mask(mask_bt, x_btf)
+            today_b1 = today_bt.gather(1, last_real_step(mask_bt).unsqueeze(1))
+        return RegressorOutput(self.scale * today_b1 + self.offset, None, None)

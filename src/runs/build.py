@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from src.data import PriceDataModule
 from src.data.facts import DataFacts
 from src.interventions.schedule import Schedule
-from src.models import build_regressor
+from src.models.regressor import build_regressor
 from src.runs.checkpoint import AtomicCheckpointIO
 from src.runs.folder import CHECKPOINTS
 from src.training.module import RegressionModule

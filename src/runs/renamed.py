@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from src.config import ALLOWED_TARGETS
+
 LOGGERS = ("CSVLogger", "MLFlowLogger", "TensorBoardLogger", "WandbLogger")
 RENAMED = {
     "src.callbacks.gradient_scaling.GradientScaling": (
@@ -12,6 +14,11 @@ RENAMED = {
     "src.data.Schedule": "src.interventions.schedule.Schedule",
     "src.training.prior.PoolingPrior": "src.interventions.prior.PoolingPrior",
     **{f"src.training.loggers.{name}": f"src.board.loggers.{name}" for name in LOGGERS},
+    **{
+        f"src.models.{target.rpartition('.')[2]}": target
+        for target in ALLOWED_TARGETS
+        if target.startswith("src.models.")
+    },
 }
 """What a stored config may name, and where it is now."""
 

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from src.board.dashboard import Dashboard
 from src.data import PriceDataModule
+from src.models.contract import PARTS, parts_used
 from src.reporting.scores import score_table
 from src.runs.allocator import keep_freed_memory
 from src.runs.build import (
@@ -64,7 +65,7 @@ def run(config: DictConfig, choices: Mapping[str, Any], overrides: list[str]) ->
     pl.seed_everything(config.seed, verbose=False)
     datamodule = build_datamodule(config)
     module = build_module(config, datamodule)
-    choices = effective_choices(choices)
+    choices = effective_choices(choices, module)
     resume_from = find_checkpoint(Path(config.ckpt_path), "last") if config.ckpt_path else None
     folder = _run_folder(config, choices, overrides)
     try:
@@ -111,16 +112,18 @@ def experiment_name(config: DictConfig, choices: Mapping[str, Any]) -> str:
     return str(preset) if preset else f"{choices['data']}_{choices['model']}"
 
 
-def effective_choices(choices: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the choices that matter: a baseline has no pooling, the naive one learns nothing.
+def effective_choices(choices: Mapping[str, Any], module: RegressionModule) -> dict[str, Any]:
+    """Return the choices that matter: groups that the model does not use have none.
 
-    >>> effective_choices({"model": "linear", "pooling": "mean", "norm": "layer"})
-    {'model': 'linear', 'pooling': None, 'norm': 'layer'}
+    Args:
+        choices: config groups and the option chosen in each.
+        module: what was built of them.
     """
-    without = {
-        "linear": {"pooling", "pooling_prior"},
-        "naive": {"pooling", "pooling_prior", "norm", "dropout", "optimizer"},
-    }.get(str(choices.get("model")), set())
+    without = set(PARTS - parts_used(module.model))
+    if "pooling" in without:
+        without.add("pooling_prior")
+    if not any(p.requires_grad for p in module.parameters()):
+        without.add("optimizer")
     return {group: None if group in without else option for group, option in choices.items()}
 
 

@@ -10,7 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from src.config import CONFIG_DIR
 from src.data import PriceDataModule
 from src.diagnostics import ParameterGradient, summarize_gradients
-from src.runs.build import build_module
+from src.models.contract import parts_used
+from src.runs.build import build, build_module
 from src.training.module import RegressionModule
 
 GROUPS = ("pooling", "norm", "dropout")
@@ -58,7 +59,8 @@ def replay_options(
     Returns:
         One row for each option, group by group.
     """
-    if config.model._target_.endswith("Regressor"):
+    # Without an encoder there is no weight whose columns are the features.
+    if "pooling" not in parts_used(build(config.model)):
         return []
     return [
         _replay(config, group, option, datamodule, batches, trained)

@@ -19,7 +19,10 @@ from src.callbacks.milestones import Milestones
 from src.callbacks.pooling_monitor import PoolingMonitor
 from src.config import CONFIG_DIR
 from src.diagnostics.lightning.gradient_health import GradientHealth
-from src.models import LearnablePooling, Norm, TransformerEncoder, build_regressor
+from src.models.norm import Norm
+from src.models.pooling import LearnablePooling
+from src.models.regressor import build_regressor
+from src.models.transformer import TransformerEncoder
 
 GOAL = {"quantity": "q", "comparison": ">", "bound": 0.5}
 

@@ -17,7 +17,7 @@ from src.callbacks import PoolingMonitor
 from src.callbacks.capture import PoolingHooks, is_pooled, pooling_statistics
 from src.callbacks.pooling_monitor import pooling_lines
 from src.diagnostics.memory import gradient_share
-from src.models import (
+from src.models.pooling import (
     AttentionPooling,
     AttentiveStatsPooling,
     ExponentialPooling,

@@ -3,31 +3,33 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from src.models import DropoutRates, LinearRegressor, NaiveRegressor, ReversibleNorm
+from src.models.contract import DropoutRates
+from src.models.norm import ReversibleNorm
+from src.models.regressor import LinearRegressor, NaiveRegressor
 
 X_BTF = torch.arange(12.0).view(2, 3, 2)
 PERSISTENCE = SimpleNamespace(feature=1, scale=10.0, offset=0.5)
 
 
 def test_naive_predicts_todays_price_in_target_units():
-    output = NaiveRegressor(persistence=PERSISTENCE)(X_BTF)
+    output = NaiveRegressor(2, 3, persistence=PERSISTENCE)(X_BTF)
     assert output.preds.tolist() == [[50.5], [110.5]]
     assert (output.weights, output.hidden) == (None, None)
 
 
 def test_naive_takes_the_last_real_step():
     mask_bt = torch.tensor([[True, True, False], [True, True, True]])
-    output = NaiveRegressor(persistence=PERSISTENCE)(X_BTF, mask_bt)
+    output = NaiveRegressor(2, 3, persistence=PERSISTENCE)(X_BTF, mask_bt)
     assert output.preds.tolist() == [[30.5], [110.5]]
 
 
 def test_naive_has_nothing_to_learn():
-    assert list(NaiveRegressor(persistence=PERSISTENCE).parameters()) == []
+    assert list(NaiveRegressor(2, 3, persistence=PERSISTENCE).parameters()) == []
 
 
 def test_naive_without_persistence_is_refused():
     with pytest.raises(ValueError, match="needs the persistence of the data, got None"):
-        NaiveRegressor()
+        NaiveRegressor(2, 3)
 
 
 def test_linear_agrees_with_a_loop_over_steps_and_features():

@@ -1,6 +1,6 @@
 import pytest
 
-from src.models import DropoutRates
+from src.models.contract import DropoutRates
 
 
 def test_missing_places_mean_no_dropout():

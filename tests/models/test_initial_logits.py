@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from src.models import GatedPooling, LearnablePooling, initial_logits
+from src.models.pooling import GatedPooling, LearnablePooling, initial_logits
 
 
 def shape(weights_t: torch.Tensor) -> tuple[float, float]:

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from src.models import BatchNorm, FeatureNorm, LayerNorm, Norm, ReversibleNorm, RMSNorm
+from src.models.norm import BatchNorm, FeatureNorm, LayerNorm, Norm, ReversibleNorm, RMSNorm
 
 PRICES_BTF = torch.tensor([[[10.0], [12.0], [17.0]], [[100.0], [120.0], [170.0]]])
 PERSISTENCE = SimpleNamespace(feature=0, scale=2.0, offset=-1.0)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from src.models import (
+from src.models.pooling import (
     AttentionPooling,
     AttentiveStatsPooling,
     ExponentialPooling,

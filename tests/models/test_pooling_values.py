@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from src.models import (
+from src.models.pooling import (
     AttentionPooling,
     AttentiveStatsPooling,
     ExponentialPooling,

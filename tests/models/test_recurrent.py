@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from src.models import DropoutRates, RecurrentEncoder
+from src.models.contract import DropoutRates
+from src.models.recurrent import RecurrentEncoder
 
 CELLS = pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 

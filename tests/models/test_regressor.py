@@ -7,20 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from src.models import (
-    AttentionPooling,
-    AttentiveStatsPooling,
-    LastPooling,
-    LinearRegressor,
-    MeanPooling,
-    NaiveRegressor,
-    Norm,
-    RecurrentEncoder,
-    ReversibleNorm,
-    SequenceRegressor,
-    TransformerEncoder,
-    build_regressor,
-)
+from src.models.norm import Norm, ReversibleNorm
+from src.models.pooling import AttentionPooling, AttentiveStatsPooling, LastPooling, MeanPooling
+from src.models.recurrent import RecurrentEncoder
+from src.models.regressor import LinearRegressor, NaiveRegressor, SequenceRegressor, build_regressor
+from src.models.transformer import TransformerEncoder
 
 PERSISTENCE = SimpleNamespace(feature=0, scale=1.0, offset=0.0)
 SMALL = partial(TransformerEncoder, hidden_size=8, num_heads=2, feedforward_size=16)

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from src.models import DropoutRates, TransformerEncoder
-from src.models.positional import LearnedEncoding, SinusoidalEncoding
+from src.models.contract import DropoutRates
+from src.models.transformer import LearnedEncoding, SinusoidalEncoding, TransformerEncoder
 
 
 def small_encoder(**options) -> TransformerEncoder:
