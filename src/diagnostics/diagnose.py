@@ -1,22 +1,21 @@
 """Name the cause of dead gradients: symptom, cause, proof."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 import torch
 from torch import nn
 
+from src.diagnostics.causes import CAUSES, Candidate, Cause, Experiment
 from src.diagnostics.context import TrainingContext
 from src.diagnostics.findings import Diagnosis, Finding
 from src.diagnostics.isolation import untouched
-from src.diagnostics.proofs import prove
+from src.diagnostics.rank import rank
 from src.diagnostics.record import Record
-from src.diagnostics.relate import relate
 from src.diagnostics.replay import LossFunction, list_parameters, measure
-from src.diagnostics.rules import RULES
-from src.diagnostics.trial import judge_learning_rate
-from src.diagnostics.workbench import Workbench
 
 Optimizers = torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None
 
@@ -67,11 +66,11 @@ def diagnose(
     record.feature_names = tuple(feature_names) if feature_names is not None else None
     candidates = find_causes(record)
     with untouched(model):
-        bench = Workbench(model, taken, loss_fn, optimizers, record.context)
-        proved = [prove(bench, record, finding) for finding in candidates]
-        proved += judge_learning_rate(bench, record)
+        experiment = Experiment(model, taken, loss_fn, optimizers, record)
+        proved = [prove(experiment, candidate) for candidate in candidates]
+        proved += find_by_trial(experiment)
     loss = sum(record.loss_values) / len(record.loss_values)
-    return Diagnosis(findings=relate(proved), loss=loss, num_batches=len(taken))
+    return Diagnosis(findings=rank(proved), loss=loss, num_batches=len(taken))
 
 
 def find_symptoms(
@@ -88,8 +87,43 @@ def find_symptoms(
 
 
 def find_causes(record: Record) -> list[Finding]:
-    """Step 2: apply every rule to the numbers and return the candidates."""
-    return [finding for rule in RULES for finding in rule(record)]
+    """Step 2: ask every cause what it finds in the numbers and return the candidates."""
+    return [_named(cause, found) for cause in CAUSES.values() for found in cause.find(record)]
+
+
+def prove(experiment: Experiment, finding: Finding) -> Finding:
+    """Step 3: put one candidate to the test, by its cause's intervention.
+
+    Args:
+        experiment: The model, the batches and how to replay them.
+        finding: A candidate.
+
+    Returns:
+        The finding with `confirmed` and the numbers before and after; unchanged if there is no
+        intervention, or it cannot be made on this model.
+    """
+    cause = CAUSES[finding.cause]
+    if cause.prove is None or finding.confirmed is not None:
+        return finding
+    try:
+        confirmed, evidence = cause.prove(experiment, finding)
+    except Exception as error:  # an exotic model must not cost the user the whole diagnosis
+        return replace(finding, evidence={**finding.evidence, "not_tested": str(error)[:200]})
+    return replace(finding, confirmed=confirmed, evidence={**finding.evidence, **evidence})
+
+
+def find_by_trial(experiment: Experiment) -> list[Finding]:
+    """Step 4: train copies for what no replay shows; where none can be trained, say nothing."""
+    found = []
+    for cause in CAUSES.values():
+        with suppress(Exception):
+            found += [_named(cause, candidate) for candidate in cause.find_by_trial(experiment)]
+    return found
+
+
+def _named(cause: Cause, candidate: Candidate) -> Finding:
+    claims = {**vars(candidate), "benign": candidate.benign or cause.benign}
+    return Finding(cause=cause.name, **claims)
 
 
 def _as_list(optimizer: Optimizers) -> list[torch.optim.Optimizer]:

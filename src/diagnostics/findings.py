@@ -2,54 +2,18 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass
 from typing import Any
 
-MEANING: Mapping[str, str] = MappingProxyType(
-    {
-        "nonfinite": "values that are NaN or infinite",
-        "scaler_collapse": "the loss scale keeps falling, so steps are skipped",
-        "masked": "the mask hides the real steps and keeps the padding",
-        "underflow": "gradients too small for the number format become zero",
-        "degenerate_target": "all targets are equal, there is nothing to learn",
-        "loss_mismatch": "the output activation and the loss do not go together",
-        "unreachable_target": "the output activation cannot reach the targets",
-        "misscaled_target": "the targets are far larger than the network's outputs",
-        "dead_input": "input features that are zero in every batch",
-        "constant_input": "input features that never change",
-        "duplicate_input": "input features that are copies of one another",
-        "misscaled_input": "input features on scales far apart",
-        "learning_rate_too_high": "steps so large that the loss rises",
-        "accumulating": "gradients that are never cleared",
-        "zero_init": "weights that are all zero and let nothing through",
-        "symmetric_init": "units with identical weights that can never differ",
-        "large_init": "weights far larger than their fan-in allows",
-        "dead_unit": "units that nothing flows back into",
-        "saturated": "activations on their flat part",
-        "exploding": "gradients that grow on the way back",
-        "vanishing": "gradients that fade on the way back",
-        "overclipped": "clipping that leaves almost nothing of the gradient",
-        "learning_rate_too_low": "steps too small to change the weights",
-        "not_optimized": "a parameter with a gradient that is in no optimiser group",
-        "frozen": "a parameter that does not require a gradient",
-        "unused": "a parameter that no gradient reaches because the loss does not depend on it",
-        "sparse_rows": "rows that this data did not visit",
-        "structural": "a gradient that is zero by construction",
-    }
-)
-"""One clause per cause, in the order in which a root cause outranks its consequences."""
-
-BENIGN_CAUSES = frozenset({"structural", "sparse_rows"})
-"""Causes that are never an alarm."""
+from src.diagnostics.causes import CAUSES, Candidate
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class Finding(Candidate):
     """One cause, where it sits, what shows it, and what to do about it.
 
     Args:
-        cause: A key of `MEANING`.
+        cause: A name in `CAUSES`.
         module: Qualified name of the module at fault; empty for the whole model.
         parameter: Qualified name of the parameter at fault, where one is.
         fraction: Share of that parameter's gradient entries (else of the module's units) explained.
@@ -61,18 +25,15 @@ class Finding:
     """
 
     cause: str
-    module: str = ""
-    parameter: str | None = None
-    fraction: float = 0.0
-    indices: tuple[int | str, ...] = ()
-    evidence: Mapping[str, Any] = field(default_factory=dict)
-    benign: bool = False
-    confirmed: bool | None = None
-    remedy: str = ""
 
     def __post_init__(self) -> None:
-        if self.cause not in MEANING:
-            raise ValueError(f"cause must be one of {sorted(MEANING)}, got {self.cause!r}")
+        if self.cause not in CAUSES:
+            raise ValueError(f"cause must be one of {sorted(CAUSES)}, got {self.cause!r}")
+
+    @property
+    def meaning(self) -> str:
+        """What the cause means, in one clause."""
+        return CAUSES[self.cause].meaning
 
     @property
     def location(self) -> str:
@@ -89,7 +50,7 @@ class Finding:
         shown = ", ".join(str(index) for index in self.indices[:6])
         more = f", and {len(self.indices) - 6} more" if len(self.indices) > 6 else ""
         named = f" ({shown}{more})" if self.indices else ""
-        return f"{self.cause} at {self.location}: {MEANING[self.cause]}{named}"
+        return f"{self.cause} at {self.location}: {self.meaning}{named}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the finding as plain JSON values; a number JSON cannot hold becomes a string."""

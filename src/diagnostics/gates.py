@@ -5,7 +5,31 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from src.diagnostics.ratios import saturation
+FLAT_BEYOND = {"sigmoid": 5.0, "tanh": 2.65}
+"""|pre-activation| beyond which the slope is under 0.7% of a sigmoid's and 2% of a tanh's largest:
+sigmoid'(5) / sigmoid'(0) = 0.027, tanh'(2.65) = 0.020."""
+
+
+def saturation(preactivation: Tensor, function: str) -> float:
+    """Return the share of pre-activations on the flat part of a sigmoid or a tanh.
+
+    Args:
+        preactivation: Tensor of any shape.
+        function: `sigmoid` or `tanh`.
+
+    Returns:
+        Share in [0, 1].
+
+    Raises:
+        ValueError: For any other function.
+
+    >>> saturation(torch.tensor([0.0, 3.0, -20.0, 6.0]), "sigmoid")
+    0.5
+    """
+    if function not in FLAT_BEYOND:
+        raise ValueError(f"function must be one of {sorted(FLAT_BEYOND)}, got {function!r}")
+    flat = preactivation.detach().abs() > FLAT_BEYOND[function]
+    return float(flat.double().mean()) if flat.numel() else 0.0
 
 
 def gate_saturation(rnn: nn.RNNBase, x: Tensor) -> dict[str, float]:

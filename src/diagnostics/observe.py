@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from src.diagnostics.gates import saturation
 from src.diagnostics.graph import last_function, producer
 from src.diagnostics.masks import hidden_steps, steps_hidden
-from src.diagnostics.ratios import saturation
 from src.diagnostics.record import ActivationRecord, LossRecord, MaskRecord
 from src.diagnostics.stats import FeatureStats, rows_of
 

@@ -1,4 +1,4 @@
-"""What measured gradients alone give reason to suspect, and what they say without a replay."""
+"""What measured gradients alone give reason to suspect."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,9 +6,8 @@ from statistics import median
 from typing import NamedTuple
 
 from src.diagnostics.details import DetailMeasurement, GradientDetails
-from src.diagnostics.findings import Finding
 from src.diagnostics.measure import Measurement
-from src.diagnostics.schedule import Alive, Sightings
+from src.diagnostics.schedule import Alive
 
 
 class Symptom(NamedTuple):
@@ -102,54 +101,3 @@ def _of_details(gradient: GradientDetails, thresholds: Thresholds) -> list[str]:
     if distinct is not None and distinct < thresholds.distinct * min(len(live), gradient.shape[0]):
         kinds.append("copied columns")
     return kinds
-
-
-def unconfirmed_findings(
-    measurement: Measurement, sightings: Sightings, feature_names: Sequence[str] | None = None
-) -> list[Finding]:
-    """Say what the measurements of a run show where no batch can be replayed.
-
-    Args:
-        measurement: the latest one.
-        sightings: when rows and columns were last seen non-zero.
-        feature_names: names of the columns of weights that have as many.
-
-    Returns:
-        Findings with `confirmed` None.
-    """
-    found = [
-        _finding("nonfinite", name, stats.nonfinite / stats.entries)
-        for name, stats in measurement.parameters.items()
-        if stats.nonfinite
-    ]
-    for name in sightings.names():
-        rows, columns = sightings.dead(name)
-        num_rows, num_columns = sightings.shape(name)
-        if columns:
-            named = feature_names is not None and len(feature_names) == num_columns
-            labels = tuple(feature_names[j] if named and feature_names else j for j in columns)
-            found.append(_finding("dead_input", name, len(columns) / num_columns, labels))
-        if rows:
-            found.append(_finding("dead_unit", name, len(rows) / num_rows, rows))
-    return found + [_finding("unused", name, 1.0) for name in measurement.missing]
-
-
-REMEDIES = {
-    "nonfinite": "Lower the learning rate, clip the gradients, and look for NaN in the data.",
-    "dead_input": "Drop these features or repair where they come from: they are always zero.",
-    "dead_unit": "Lower the learning rate or use an activation that lets a gradient through.",
-    "unused": "Use this parameter in the loss, or remove or freeze it.",
-}
-
-
-def _finding(
-    cause: str, parameter: str, fraction: float, indices: tuple[int | str, ...] = ()
-) -> Finding:
-    return Finding(
-        cause=cause,
-        module=parameter.rpartition(".")[0],
-        parameter=parameter,
-        fraction=fraction,
-        indices=indices,
-        remedy=REMEDIES[cause],
-    )

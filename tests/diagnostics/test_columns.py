@@ -1,4 +1,4 @@
-"""Columns: constant, proportional, misscaled, distinct; each against a slow, obvious twin."""
+"""Columns: proportional, distinct; each against a slow, obvious twin."""
 
 import math
 
@@ -7,11 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from src.diagnostics.columns import (
-    constant_columns,
     distinct_columns,
     duplicate_columns,
     effective_rank,
-    misscaled_columns,
 )
 
 
@@ -35,23 +33,6 @@ def slow_duplicates(matrix: Tensor) -> set[tuple[int, int]]:
                 if float((b - factor * a).norm()) <= 1e-5 * float(b.norm()):
                     pairs.add((i, j))
     return pairs
-
-
-def test_constant_feature_is_recovered_from_the_gradients_alone() -> None:
-    x = torch.randn(32, 5)
-    x[:, 2] = -1.75
-    found = constant_columns(*gradients(x))
-    assert list(found) == [2]
-    assert found[2] == pytest.approx(-1.75, rel=1e-5)
-
-
-def test_dead_feature_is_not_constant_and_one_output_tells_nothing() -> None:
-    x = torch.randn(32, 5)
-    x[:, 1] = 0
-    weight, bias = gradients(x)
-    assert constant_columns(weight, bias) == {}
-    assert constant_columns(weight[:1], bias[:1]) == {}
-    assert constant_columns(weight, torch.zeros(6)) == {}
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -87,21 +68,6 @@ def test_distinct_columns_of_a_convolution_are_its_input_channels() -> None:
     weight = torch.randn(3, 4, 5)
     weight[:, 3] = 2 * weight[:, 0]
     assert distinct_columns(weight) == 3
-
-
-@pytest.mark.parametrize("factor", [1e4, 1e-4])
-def test_misscaled_feature_is_found_with_its_factor(factor: float) -> None:
-    x = torch.ones(8, 5)
-    x[:, 3] = factor
-    assert misscaled_columns(x) == {3: pytest.approx(factor)}
-
-
-def test_rare_one_hot_and_dead_features_are_not_misscaled() -> None:
-    x = torch.randn(1000, 4)
-    x[:, 1] = 0
-    x[0, 1] = 1
-    x[:, 2] = 0
-    assert misscaled_columns(x) == {}
 
 
 def test_effective_rank_equals_the_entropy_of_singular_values() -> None:

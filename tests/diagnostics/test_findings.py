@@ -7,9 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from src.diagnostics import MEANING, Diagnosis, Finding, diagnose, summarize_gradients
-from src.diagnostics.relate import EXPLAINS, RANK, relate
-from src.diagnostics.rules.targets import find_misscaled_target
+from src.diagnostics import Diagnosis, Finding, diagnose, summarize_gradients
 from src.diagnostics.stats import FeatureStats, rows_of
 from tests.diagnostics.faults import FAULTS, healthy
 
@@ -46,19 +44,6 @@ def test_worst_is_the_first_that_is_not_benign() -> None:
     assert diagnosis.worst is alarm
     assert diagnosis.alarms == (alarm,)
     assert Diagnosis(findings=(benign,)).worst is None
-
-
-def test_every_cause_has_a_rank_and_explains_known_causes_only() -> None:
-    known = set(MEANING)
-    assert set(RANK) == known
-    assert {cause for cause in EXPLAINS if cause in known} >= {"nonfinite", "zero_init"}
-
-
-def test_refuted_candidates_are_dropped_and_consequences_follow_their_root() -> None:
-    refuted = Finding(cause="nonfinite", evidence={"from_data": True}, confirmed=False)
-    root = Finding(cause="zero_init", module="b", confirmed=True)
-    consequence = Finding(cause="dead_unit", module="a", confirmed=True)
-    assert relate([consequence, refuted, root]) == (root,)
 
 
 def test_features_are_named_where_their_number_fits() -> None:
@@ -132,14 +117,6 @@ def test_a_feature_departs_where_it_is_not_at_its_resting_value() -> None:
     rounded, moving = [0.1, 0.1, 0.1, 0.1 + 1e-8, 0.1], [1.0, 2.0, 3.0, 4.0, 5.0]
     stats.add(torch.tensor([at_rest, rare, shifted, rounded, moving]).T)
     assert stats.departures.tolist() == [0, 1, 1, 0, 4]
-
-
-def test_rules_are_silent_on_an_empty_record() -> None:
-    from src.diagnostics.record import Record
-    from src.diagnostics.rules import RULES
-
-    assert [finding for rule in RULES for finding in rule(Record())] == []
-    assert find_misscaled_target(Record()) == []
 
 
 def test_loss_is_the_mean_over_the_batches() -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from src.diagnostics.causes.experiment import update_ratio
 from src.diagnostics.columns import distinct_columns
 from src.diagnostics.details import (
     HIGHEST_EXPONENT,
@@ -16,7 +17,6 @@ from src.diagnostics.details import (
     count_distinct_columns,
     measure_details,
 )
-from src.diagnostics.ratios import update_ratio
 from src.diagnostics.shapes import zero_shape
 
 

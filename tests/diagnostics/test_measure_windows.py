@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 from src.diagnostics.details import measure_details
+from src.diagnostics.lightning.examine import unconfirmed_findings
 from src.diagnostics.measure import Measurement, measure_gradients
 from src.diagnostics.schedule import Alive, Every, Persistence, Sightings
-from src.diagnostics.suspicion import Symptom, symptoms, unconfirmed_findings
+from src.diagnostics.suspicion import Symptom, symptoms
 from src.diagnostics.windows import Windows
 
 

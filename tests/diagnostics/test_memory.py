@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from src.diagnostics.gates import gate_saturation
+from src.diagnostics.causes.experiment import update_ratio
+from src.diagnostics.gates import gate_saturation, saturation
 from src.diagnostics.memory import gradient_share, memory_over_time, reach
-from src.diagnostics.ratios import saturation, update_ratio
 
 
 def test_linear_recurrence_forgets_by_its_factor() -> None:

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from src.diagnostics import Diagnosis, Finding, TrainingContext, diagnose
-from src.diagnostics.findings import MEANING
+from src.diagnostics.causes import CAUSES
 from src.diagnostics.lightning.replay import Replay
 from src.diagnostics.measure import Measurement
 from src.diagnostics.schedule import Sightings
-from src.diagnostics.suspicion import unconfirmed_findings
 
 log = logging.getLogger(__name__)
 
@@ -119,9 +118,8 @@ def _concerns_only(finding: Finding, parameters: frozenset[str]) -> bool:
 def _joined(parts: Sequence[Diagnosis]) -> Diagnosis:
     if len(parts) == 1:
         return parts[0]
-    order = list(MEANING)
     findings = {(f.cause, f.module, f.parameter): f for part in parts for f in part.findings}
-    ranked = sorted(findings.values(), key=lambda f: (f.benign, order.index(f.cause)))
+    ranked = sorted(findings.values(), key=lambda f: (f.benign, CAUSES[f.cause].rank))
     losses = [part.loss for part in parts if part.loss is not None]
     return Diagnosis(
         findings=tuple(ranked),
@@ -145,11 +143,11 @@ def persistent_part(
     Returns:
         The finding, with fewer indices, or None if nothing of it is left.
     """
-    name = finding.parameter or ""
-    kinds = {"dead_unit": 0, "dead_input": 1}
-    if finding.cause not in kinds or name not in sightings.names() or not finding.indices:
+    name, sign = finding.parameter or "", CAUSES[finding.cause].sign
+    axes = {"dead rows": 0, "dead columns": 1}
+    if sign not in axes or name not in sightings.names() or not finding.indices:
         return finding
-    dead = set(sightings.dead(name)[kinds[finding.cause]])
+    dead = set(sightings.dead(name)[axes[sign]])
     positions = {label: i for i, label in enumerate(names or ())}
     kept = tuple(i for i in finding.indices if positions.get(str(i), i) in dead)
     if not kept:
@@ -165,3 +163,48 @@ def from_measurements(
     if measurement is None:
         return Diagnosis()
     return Diagnosis(findings=tuple(unconfirmed_findings(measurement, sightings, names)))
+
+
+def unconfirmed_findings(
+    measurement: Measurement, sightings: Sightings, names: Sequence[str] | None = None
+) -> list[Finding]:
+    """Say what the measurements of a run show where no batch can be replayed.
+
+    Args:
+        measurement: the latest one.
+        sightings: when rows and columns were last seen non-zero.
+        names: names of the input features, used for weights with as many columns.
+
+    Returns:
+        Findings with `confirmed` None.
+    """
+    found = [
+        _by_sign("nonfinite", name, stats.nonfinite / stats.entries)
+        for name, stats in measurement.parameters.items()
+        if stats.nonfinite
+    ]
+    for name in sightings.names():
+        rows, columns = sightings.dead(name)
+        num_rows, num_columns = sightings.shape(name)
+        if columns:
+            named = names if names is not None and len(names) == num_columns else None
+            labels = tuple(named[j] if named else j for j in columns)
+            found.append(_by_sign("dead columns", name, len(columns) / num_columns, labels))
+        if rows:
+            found.append(_by_sign("dead rows", name, len(rows) / num_rows, rows))
+    return found + [_by_sign("missing", name, 1.0) for name in measurement.missing]
+
+
+def _by_sign(
+    sign: str, parameter: str, fraction: float, indices: tuple[int | str, ...] = ()
+) -> Finding:
+    """Return the finding of the cause that a sign stands for."""
+    cause = next(cause for cause in CAUSES.values() if cause.sign == sign)
+    return Finding(
+        cause=cause.name,
+        module=parameter.rpartition(".")[0],
+        parameter=parameter,
+        fraction=fraction,
+        indices=indices,
+        remedy=cause.remedy_by_sign,
+    )

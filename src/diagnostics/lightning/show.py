@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 from src.diagnostics import Diagnosis, Finding
 from src.diagnostics.details import HIGHEST_EXPONENT, LOWEST_EXPONENT, DetailMeasurement
-from src.diagnostics.findings import MEANING
 from src.diagnostics.lightning.board import Board
 from src.diagnostics.measure import Measurement
 
@@ -80,7 +79,7 @@ def findings_text(diagnosis: Diagnosis) -> str:
 
 def _paragraph(number: int, finding: Finding) -> str:
     confirmed = {True: "; confirmed by a replay", False: "; not confirmed by a replay", None: ""}
-    heading = f"**{number}. {finding.cause}** at `{finding.location}`: {MEANING[finding.cause]}"
+    heading = f"**{number}. {finding.cause}** at `{finding.location}`: {finding.meaning}"
     points = [f"{finding.fraction:.1%} of its entries{confirmed[finding.confirmed]}"]
     if finding.indices:
         points.append(f"which: {_shortened(finding.indices)}")

@@ -4,16 +4,19 @@ from collections.abc import Iterator
 
 import torch
 
-from src.diagnostics.findings import Finding
+from src.diagnostics.causes.cause import Candidate, Cause, Verdict, at_parameter
+from src.diagnostics.causes.experiment import Experiment
 from src.diagnostics.record import ParameterRecord, Record
 
 NEGLIGIBLE = 1e-4
 """A gradient this much smaller than its neighbours' is zero up to rounding."""
+ROUNDING = 1e-5
+"""Relative change of a loss that is put down to rounding."""
 
 
-def find_sparse_rows(record: Record) -> list[Finding]:
+def find_sparse_rows(record: Record) -> list[Candidate]:
     """Find embedding rows that no token visited, and experts that no sample was routed to."""
-    findings = []
+    found = []
     for parameter in record.parameters.values():
         module = record.modules.get(parameter.module)
         if module is not None and module.kind.startswith("Embedding"):
@@ -21,44 +24,47 @@ def find_sparse_rows(record: Record) -> list[Finding]:
                 continue
             rows = torch.nonzero(parameter.is_zero.flatten(1).all(1)).flatten().tolist()
             if rows and len(rows) < len(parameter.weight):
-                findings.append(_sparse(parameter, rows, "rows of the vocabulary not visited"))
+                found.append(_sparse(parameter, rows, "rows of the vocabulary not visited"))
         elif record.routed and module is not None and _silent(record, parameter):
-            findings.append(_sparse(parameter, [], "expert not routed to"))
-    return findings
+            found.append(_sparse(parameter, [], "expert not routed to"))
+    return found
 
 
 def _silent(record: Record, parameter: ParameterRecord) -> bool:
     return parameter.missing == len(record.loss_values) or parameter.zero_fraction == 1
 
 
-def _sparse(parameter: ParameterRecord, rows: list[int], why: str) -> Finding:
-    return Finding(
-        cause="sparse_rows",
-        module=parameter.module,
-        parameter=parameter.name,
+def _sparse(parameter: ParameterRecord, rows: list[int], why: str) -> Candidate:
+    return at_parameter(
+        parameter,
         fraction=len(rows) / len(parameter.weight) if rows else 1.0,
         indices=tuple(rows),
         evidence={"why": why},
-        benign=True,
         remedy="Nothing to repair: these rows wait for data that visits them.",
     )
 
 
-def find_structural(record: Record) -> list[Finding]:
+SPARSE_ROWS = Cause(
+    name="sparse_rows",
+    meaning="rows that this data did not visit",
+    rank=270,
+    find=find_sparse_rows,
+    benign=True,
+)
+
+
+def find_structural(record: Record) -> list[Candidate]:
     """Find vectors, or thirds of an attention bias, whose gradient is zero up to rounding.
 
     A softmax does not change when all its scores shift, so the key third of an attention's
     `in_proj_bias` gets no gradient, nor does a bias in front of a normalisation or a softmax.
     """
     return [
-        Finding(
-            cause="structural",
-            module=parameter.module,
-            parameter=parameter.name,
+        at_parameter(
+            parameter,
             fraction=len(entries) / parameter.weight.numel(),
             indices=tuple(entries),
             evidence={"gradient_norm": own, "neighbours_norm": others},
-            benign=True,
             remedy="Nothing to repair: the true gradient is zero.",
         )
         for parameter, entries, own, others in _negligible(record)
@@ -84,3 +90,25 @@ def _negligible(record: Record) -> Iterator[tuple[ParameterRecord, list[int], fl
             entries = list(range(len(size)))
         if own < NEGLIGIBLE * others:
             yield parameter, entries, own, others
+
+
+def shift_entries(experiment: Experiment, candidate: Candidate) -> Verdict:
+    """Shift entries with no gradient by one on a copy: the loss must not change beyond rounding."""
+    before = experiment.baseline.loss
+    model = experiment.copy()
+    with torch.no_grad():
+        parameter = dict(model.named_parameters())[str(candidate.parameter)]
+        parameter.view(-1)[list(candidate.indices)] += 1.0
+    after = experiment.loss(model)
+    same = abs(after - before) <= ROUNDING * max(abs(before), 1e-12)
+    return same, {"before": before, "after": after}
+
+
+STRUCTURAL = Cause(
+    name="structural",
+    meaning="a gradient that is zero by construction",
+    rank=280,
+    find=find_structural,
+    prove=shift_entries,
+    benign=True,
+)

@@ -1,6 +1,7 @@
-"""The bench on which causes are proved: replay one batch with something changed."""
+"""Where causes are proved: replay one batch with something changed, or train a copy a little."""
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
@@ -8,15 +9,18 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from src.diagnostics.context import TrainingContext
 from src.diagnostics.isolation import seeded
+from src.diagnostics.record import Record
 from src.diagnostics.replay import LossFunction
 
 Change = Callable[[Tensor], Tensor]
+TRIAL_STEPS = 16
+"""Steps of a trial training."""
 
 
-class Replay(NamedTuple):
+class Outcome(NamedTuple):
     """Loss and gradients by parameter name; a parameter without one is absent."""
 
     loss: float
@@ -28,12 +32,53 @@ class Replay(NamedTuple):
         return sum(float(g.double().square().sum()) for g in self.grads.values()) ** 0.5
 
 
+class RewrittenCalls(TorchFunctionMode):
+    """Replace the calls of some functions while it is active, without touching who calls them.
+
+    Args:
+        rewrite: (name, function, args, kwargs) -> result, or NotImplemented to leave a call alone.
+    """
+
+    def __init__(self, rewrite: Callable[..., Any]) -> None:
+        super().__init__()
+        self.rewrite = rewrite
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Call the rewritten function."""
+        kwargs = kwargs or {}
+        result = self.rewrite(getattr(func, "__name__", "").rstrip("_"), func, args, kwargs)
+        return func(*args, **kwargs) if result is NotImplemented else result
+
+
 def widened(grad: Tensor) -> Tensor:
     """Return a half-precision gradient in float32, so that taking out a scale loses nothing."""
     return grad.float() if grad.element_size() < 4 else grad
 
 
-class Workbench:
+def update_ratio(before: Tensor, after: Tensor) -> float:
+    """Return the size of one step relative to the weight: |after - before| / |before|.
+
+    Args:
+        before: Weight before the step.
+        after: The same weight after it.
+
+    Returns:
+        The ratio of norms; infinite when a zero weight moved, 0 when nothing moved. About 1e-3 is
+        usual.
+
+    >>> round(update_ratio(torch.tensor([3.0, 4.0]), torch.tensor([3.0, 4.05])), 6)
+    0.01
+    """
+    old, new = before.detach().double(), after.detach().double()
+    step, size = (float(torch.linalg.vector_norm(tensor)) for tensor in (new - old, old))
+    if step == 0:
+        return 0.0
+    return step / size if size else float("inf")
+
+
+class Experiment:
     """A model, its batches and its loss, to be replayed under interventions.
 
     Every replay draws the same random numbers, so before and after share their dropout masks.
@@ -43,7 +88,8 @@ class Workbench:
         batches: A few batches.
         loss_fn: (model, batch) -> scalar loss.
         optimizers: The optimisers at work.
-        context: A loss scale is applied in every replay and taken out of its gradients.
+        record: What an unchanged replay showed. A loss scale in its context is applied in every
+            replay and taken out of the gradients.
     """
 
     def __init__(
@@ -51,11 +97,11 @@ class Workbench:
         model: nn.Module,
         batches: Sequence[Any],
         loss_fn: LossFunction,
-        optimizers: Sequence[torch.optim.Optimizer] = (),
-        context: TrainingContext | None = None,
+        optimizers: Sequence[torch.optim.Optimizer],
+        record: Record,
     ) -> None:
         self.model, self.batches, self.loss_fn = model, batches, loss_fn
-        self.optimizers, self.context = optimizers, context or TrainingContext()
+        self.optimizers, self.record, self.context = optimizers, record, record.context
 
     def replay(
         self,
@@ -64,12 +110,12 @@ class Workbench:
         mode: AbstractContextManager[Any] | None = None,
         loss_scale: float = 1.0,
         batch: int = 0,
-    ) -> Replay:
+    ) -> Outcome:
         """Replay one batch and return its loss and gradients.
 
         Args:
             model: A changed copy; the model itself if None.
-            mode: A context for the forward pass, such as a function mode.
+            mode: A context for the forward pass, such as `RewrittenCalls`.
             loss_scale: Factor on the loss before the backward pass, taken out of the gradients.
             batch: Which batch.
         """
@@ -88,10 +134,10 @@ class Workbench:
             for (name, _), grad in zip(named, grads, strict=True)
             if grad is not None
         }
-        return Replay(float(loss.detach()), dense)
+        return Outcome(float(loss.detach()), dense)
 
     @cached_property
-    def baseline(self) -> Replay:
+    def baseline(self) -> Outcome:
         """The first batch replayed with nothing changed."""
         return self.replay()
 
@@ -143,11 +189,11 @@ class Workbench:
 
     def step(
         self, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer], batch: int = 0
-    ) -> Replay:
+    ) -> Outcome:
         """Take one clipped optimiser step of a copy, and return the replay it came from."""
-        replay = self.replay(model, batch=batch)
+        outcome = self.replay(model, batch=batch)
         for name, parameter in model.named_parameters():
-            grad = replay.grads.get(name)
+            grad = outcome.grads.get(name)
             parameter.grad = None if grad is None else grad.to(parameter.dtype)
         if self.context.clip_norm:
             nn.utils.clip_grad_norm_(model.parameters(), self.context.clip_norm)
@@ -156,7 +202,67 @@ class Workbench:
         with seeded(batch):
             for optimizer in optimizers:
                 optimizer.step()
-        return replay
+        return outcome
+
+    @property
+    def rates(self) -> list[float]:
+        """Learning rate of every group, as it is once its warm-up is over."""
+        return [
+            max(float(g["lr"]), float(g.get("initial_lr", 0.0)), self.context.base_lr or 0.0)
+            for optimizer in self.optimizers
+            for g in optimizer.param_groups
+        ]
+
+    def copy_for_trial(
+        self, rates: Sequence[float], fresh: bool
+    ) -> tuple[nn.Module, list[torch.optim.Optimizer]]:
+        """Copy model and optimisers, at the given rates.
+
+        Args:
+            rates: Learning rate per group, over all optimisers.
+            fresh: Whether to draw all weights afresh and to forget the optimisers' state.
+        """
+        model, optimizers = self.copy_all()
+        if fresh:
+            with seeded(0):
+                for module in model.modules():
+                    reset = getattr(
+                        module, "reset_parameters", getattr(module, "_reset_parameters", None)
+                    )
+                    if callable(reset):
+                        reset()
+            for optimizer in optimizers:
+                optimizer.state.clear()
+        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        for group, rate in zip(groups, rates, strict=True):
+            group["lr"] = rate
+        return model, optimizers
+
+    def train_copy(self, rates: Sequence[float], fresh: bool) -> list[float]:
+        """Train a copy for a few steps and return the loss before each of them."""
+        model, optimizers = self.copy_for_trial(rates, fresh)
+        turns = (step % len(self.batches) for step in range(TRIAL_STEPS))
+        return [self.step(model, optimizers, batch=batch).loss for batch in turns]
+
+    @cached_property
+    def first_steps(self) -> tuple[float, float]:
+        """Median update-to-weight ratio of one step of a fresh copy, and of one as found."""
+        return self._first_step(fresh=True), self._first_step(fresh=False)
+
+    def _first_step(self, fresh: bool) -> float:
+        """Return the median update-to-weight ratio of one step; 0 if nothing can move."""
+        model, optimizers = self.copy_for_trial(self.rates, fresh)
+        before = {name: p.detach().clone() for name, p in model.named_parameters()}
+        grads = self.step(model, optimizers).grads
+        held = {id(p) for o in optimizers for group in o.param_groups for p in group["params"]}
+        ratios = [
+            update_ratio(before[name], parameter)
+            for name, parameter in model.named_parameters()
+            if parameter.dim() > 1 and id(parameter) in held and name in grads
+            if before[name].any() and bool(grads[name].any())
+        ]
+        finite = [ratio for ratio in ratios if math.isfinite(ratio)]
+        return float(torch.tensor(finite).median()) if finite else 0.0
 
     def _memo(self) -> dict[int, Any]:
         """Copy the results that modules keep: a tensor with a graph has no deep copy."""

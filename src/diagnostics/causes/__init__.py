@@ -1,0 +1,33 @@
+"""Every cause there is: one declaration each, with what finds and what proves it beside it.
+
+To add a cause, write in the file of its theme (or in a new file here, which is found by itself)
+
+    def find_x(record): ...              # symptoms of a replay -> candidates
+    def change_x(experiment, candidate): ...  # one intervention -> (borne out?, numbers)
+    X = Cause(name="x", meaning="...", rank=..., find=find_x, prove=change_x, explains=(...))
+
+and seed it in a test. Nothing else has to know of it: the table below, the names that a `Finding`
+accepts, and the order of findings are made of these declarations.
+"""
+
+import pkgutil
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from types import MappingProxyType
+
+from src.diagnostics.causes.cause import Candidate, Cause, Standing
+from src.diagnostics.causes.experiment import Experiment
+
+__all__ = ["CAUSES", "Candidate", "Cause", "Experiment", "Standing"]
+
+
+def _declared() -> Iterator[Cause]:
+    for file in pkgutil.iter_modules(__path__):
+        declarations = vars(import_module(f"{__name__}.{file.name}")).values()
+        yield from (cause for cause in declarations if isinstance(cause, Cause))
+
+
+CAUSES: Mapping[str, Cause] = MappingProxyType(
+    {cause.name: cause for cause in sorted(_declared(), key=lambda cause: cause.rank)}
+)
+"""All causes by name, roots before consequences."""

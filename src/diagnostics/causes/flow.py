@@ -1,0 +1,169 @@
+"""Causes that sit between layers or steps: gradients that fade or grow on the way back."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from src.diagnostics.causes.cause import Candidate, Cause, Verdict, at_module
+from src.diagnostics.causes.experiment import Experiment, RewrittenCalls
+from src.diagnostics.causes.gain import lower_gain, weight_gain
+from src.diagnostics.memory import reach
+from src.diagnostics.observe import SQUASHING
+from src.diagnostics.record import ModuleRecord, Record
+
+FADED = 1e-4
+"""Flow at the earliest layer over that at the latest, below which a gradient has vanished."""
+GROWN = 1e3
+"""The same ratio above which it has exploded."""
+LONG, REMEMBERED = 100, 0.2
+"""A recurrent layer over at least LONG steps forgets if less than this share of them matters."""
+GROWN_OVER_TIME, GROWN_BY_GAIN, GAIN = 30.0, 3.0, 1.5
+"""Largest over latest influence of a time step, above which a recurrent gradient explodes: by
+itself, or, as a weaker sign, with recurrent weights of this gain (0.6 is usual)."""
+FORGOTTEN = 1e-3
+"""Relative change of the loss when forgotten steps are blanked, up to which they do not matter."""
+
+
+def _path(record: Record) -> list[ModuleRecord]:
+    """Return the layers with a weight matrix, in order, that a gradient reaches."""
+    return [m for m in record.called if m.connected and record.weight(m.name) is not None]
+
+
+def _ends(over_time: Tensor) -> dict[str, float]:
+    return {"first_step": float(over_time[0]), "last_step": float(over_time[-1])}
+
+
+def find_exploding(record: Record) -> list[Candidate]:
+    """Find gradients that grow by orders of magnitude on the way back."""
+    remedy = (
+        "Clip the gradient (trainer.gradient_clip_val=1.0) and lower the gain of these weights."
+    )
+    found = []
+    for module in record.called:
+        over_time = module.input_over_time
+        if over_time is None or len(over_time) < 4 or not over_time[-1] > 0:
+            continue
+        growth = float(over_time.max() / over_time[-1])
+        gain = _recurrent_gain(record, module)
+        if growth >= GROWN_OVER_TIME or (growth >= GROWN_BY_GAIN and gain >= GAIN):
+            evidence = {"growth_over_time": growth, "recurrent_gain": gain, **_ends(over_time)}
+            found.append(
+                at_module(record, module.name, fraction=1.0, evidence=evidence, remedy=remedy)
+            )
+    path = _path(record)
+    if len(path) > 2 and path[0].flow > GROWN * path[-1].flow > 0:
+        evidence = {"ratio": path[0].flow / path[-1].flow, "layers": len(path)}
+        found.append(
+            at_module(record, path[0].name, fraction=1.0, evidence=evidence, remedy=remedy)
+        )
+    return found
+
+
+def _recurrent_gain(record: Record, module: ModuleRecord) -> float:
+    return max(
+        (
+            weight_gain(parameter.weight)
+            for parameter in record.own(module.name)
+            if parameter.local_name.startswith("weight_hh")
+        ),
+        default=0.0,
+    )
+
+
+EXPLODING = Cause(
+    name="exploding",
+    meaning="gradients that grow on the way back",
+    rank=200,
+    group="flow",
+    find=find_exploding,
+    prove=lower_gain,
+    explains=("learning_rate_too_low", "vanishing"),
+)
+
+
+def find_vanishing(record: Record) -> list[Candidate]:
+    """Find gradients that shrink by orders of magnitude from the last layer or step back."""
+    found = []
+    for module in record.called:
+        over_time = module.input_over_time
+        if over_time is None or len(over_time) < LONG or not over_time[-1] > 0:
+            continue
+        steps = reach(over_time / over_time.max())
+        if steps < REMEMBERED * len(over_time):
+            found.append(
+                at_module(
+                    record,
+                    module.name,
+                    fraction=1 - steps / len(over_time),
+                    evidence={"steps_reached": steps, "steps": len(over_time), **_ends(over_time)},
+                    remedy="Shorten the window (data.context_length), use model=lstm, or pool over"
+                    " all steps (pooling=mean).",
+                )
+            )
+    path = _path(record)
+    if len(path) > 2 and 0 < path[0].flow < FADED * path[-1].flow:
+        faded = {
+            "ratio": path[0].flow / path[-1].flow,
+            "layers": len(path),
+            "first_layer": path[0].name,
+        }
+        remedy = "Use residual connections, normalisation or a rectified activation between layers."
+        place = _midway(path).name
+        found.append(at_module(record, place, fraction=1.0, evidence=faded, remedy=remedy))
+    return found
+
+
+def _midway(path: list[ModuleRecord]) -> ModuleRecord:
+    """Return the layer at which the gradient has lost half of its orders of magnitude."""
+    halfway = (path[0].flow * path[-1].flow) ** 0.5
+    return [module for module in path if module.flow <= halfway][-1]
+
+
+def straighten(experiment: Experiment, candidate: Candidate) -> Verdict:
+    """Give squashing functions slope one and weights unit gain: early gradients must come back."""
+    if "steps_reached" in candidate.evidence:
+        return _forget_early_steps(experiment, candidate)
+    model = experiment.copy()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            gain = weight_gain(parameter) if parameter.dim() > 1 else 1.0
+            parameter.div_(gain if 0 < gain < 1 else 1.0)
+
+    def slope_one(name: str, func: Any, args: Any, kwargs: Any) -> Any:
+        if name not in SQUASHING or not isinstance(args[0], Tensor):
+            return NotImplemented
+        return func(args[0]).detach() + args[0] - args[0].detach()
+
+    name = str(candidate.parameter)
+    straight = experiment.replay(model, mode=RewrittenCalls(slope_one))
+    before = float(experiment.baseline.grads[name].double().norm())
+    after = float(straight.grads[name].double().norm())
+    return after > 10 * before, {"before": before, "after": after}
+
+
+def _forget_early_steps(experiment: Experiment, candidate: Candidate) -> Verdict:
+    """Blank all steps before those reached: the loss must hardly change."""
+    rnn = experiment.model.get_submodule(candidate.module)
+    time = 1 if getattr(rnn, "batch_first", False) else 0
+    kept = int(candidate.evidence["steps_reached"])
+
+    def blank(x: Tensor) -> Tensor:
+        early, late = x.split([x.shape[time] - kept, kept], dim=time)
+        return torch.cat([torch.zeros_like(early), late], dim=time)
+
+    before = experiment.baseline.loss
+    with experiment.input_changed(candidate.module, blank):
+        after = experiment.replay().loss
+    return abs(after - before) <= FORGOTTEN * abs(before), {"before": before, "after": after}
+
+
+VANISHING = Cause(
+    name="vanishing",
+    meaning="gradients that fade on the way back",
+    rank=210,
+    group="flow",
+    find=find_vanishing,
+    prove=straighten,
+    explains=("units", "learning_rate_too_low"),
+)

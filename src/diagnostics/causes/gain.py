@@ -1,0 +1,163 @@
+"""Causes of too much gain: weights far too large, and functions driven onto their flat part."""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from src.diagnostics.causes.cause import Candidate, Cause, Verdict, at_module, at_parameter
+from src.diagnostics.causes.experiment import Experiment, Outcome
+from src.diagnostics.causes.weights import REINITIALISE, is_matrix
+from src.diagnostics.observe import SQUASHING
+from src.diagnostics.record import Record
+
+LARGE = 4.0
+"""rms(weight) * sqrt(fan_in) from which on a weight is too large; 0.6 to 1.5 is usual."""
+FLAT_SHARE, FLAT_GATES = 0.65, 0.5
+"""Share of pre-activations that must be on the flat part of a sigmoid or tanh (0.6 is seen in
+classifiers that train well), and of those of a recurrent layer's gates, which have to stay open."""
+
+
+def weight_gain(weight: Tensor) -> float:
+    """Return rms(weight) * sqrt(fan_in): how much a layer amplifies independent unit inputs.
+
+    >>> weight_gain(torch.full((3, 4), 0.5))
+    1.0
+    """
+    fan_in = weight[0].numel()
+    return float(weight.detach().double().square().mean().sqrt()) * fan_in**0.5
+
+
+def lower_gain(experiment: Experiment, candidate: Candidate, all_from: float = math.inf) -> Verdict:
+    """Scale a module's weights down on a copy: gradient or loss must change.
+
+    Args:
+        experiment: The model and how to replay it.
+        candidate: It names the module.
+        all_from: Gain from which on the weights of every other module are scaled, too.
+    """
+    model = experiment.copy()
+    with torch.no_grad():
+        for module in model.modules():
+            own = dict(module.named_parameters(recurse=False))
+            gains = [weight_gain(p) for p in own.values() if p.dim() > 1]
+            is_named = module is model.get_submodule(candidate.module)
+            if gains and (is_named or max(gains) >= all_from):
+                for parameter in own.values():
+                    parameter.mul_(min(1.0, 0.5 / max(max(gains), 1e-12)))
+    return _compare(experiment.baseline, experiment.replay(model))
+
+
+def _compare(before: Outcome, after: Outcome) -> Verdict:
+    """Return whether gradient or loss changed by more than a few per cent, with the numbers."""
+    evidence = {"before": before.norm, "after": after.norm, "loss_before": before.loss}
+    evidence["loss_after"] = after.loss
+    if not math.isfinite(before.norm):
+        return math.isfinite(after.norm) or None, evidence
+    changed = abs(math.log10(max(after.norm, 1e-30) / max(before.norm, 1e-30))) > 0.05
+    return changed or abs(after.loss - before.loss) > 0.05 * abs(before.loss), evidence
+
+
+def find_large_init(record: Record) -> list[Candidate]:
+    """Find weights several times larger than their fan-in allows.
+
+    One layer that does no more than saturate the squashing function behind it is `saturated`.
+    """
+    found = []
+    for parameter in record.parameters.values():
+        if not is_matrix(record, parameter) or not torch.isfinite(parameter.weight).all():
+            continue
+        gain = weight_gain(parameter.weight)
+        if parameter.local_name.startswith("weight_ih"):
+            hidden = record.parameters[parameter.name.replace("weight_ih", "weight_hh")].weight
+            gain *= min(1.0, (hidden.shape[1] / parameter.weight.shape[1]) ** 0.5)
+        if gain >= LARGE:
+            evidence = {"gain": gain}
+            found.append(
+                at_parameter(parameter, fraction=1.0, evidence=evidence, remedy=REINITIALISE)
+            )
+    saturated = {candidate.module for candidate in find_saturated(record)}
+    only_saturates = {candidate.module for candidate in found} <= saturated
+    return [] if only_saturates else found
+
+
+def lower_large_gains(experiment: Experiment, candidate: Candidate) -> Verdict:
+    """Scale all weights that are too large down on a copy: gradient or loss must change."""
+    return lower_gain(experiment, candidate, all_from=LARGE)
+
+
+LARGE_INIT = Cause(
+    name="large_init",
+    meaning="weights far larger than their fan-in allows",
+    rank=170,
+    group="weights",
+    find=find_large_init,
+    prove=lower_large_gains,
+    explains=("units", "flow", "nonfinite.inside", "learning_rate_too_low"),
+)
+
+
+def find_saturated(record: Record) -> list[Candidate]:
+    """Find sigmoids, tanhs and recurrent gates that work on their flat part."""
+    found = []
+    for activation in record.activations:
+        is_output = any(loss.producer == activation.caller for loss in record.losses)
+        if activation.function not in SQUASHING or is_output or activation.flat_share < FLAT_SHARE:
+            continue
+        stats = activation.preactivation
+        size = float((stats.squares.sum() / max(1, stats.rows * stats.features)).sqrt())
+        evidence = {
+            "flat_share": activation.flat_share,
+            "preactivation_size": size,
+            "activation": activation.function,
+            "caller": activation.caller,
+        }
+        place = activation.producer or activation.caller
+        found.append(_saturated(record, place, activation.flat_share, evidence))
+    for module in record.called:
+        gates = {gate: share for gate, share in module.saturation.items() if "cell" not in gate}
+        if not gates:
+            continue
+        layers = {gate.partition(".")[0] for gate in gates}
+        worst = max(
+            float(torch.tensor([s for g, s in gates.items() if g.startswith(layer + ".")]).median())
+            for layer in layers
+        )
+        if worst >= FLAT_GATES:
+            found.append(_saturated(record, module.name, worst, {"flat_share": worst, **gates}))
+    return found
+
+
+def _saturated(
+    record: Record, module: str, share: float, evidence: Mapping[str, object]
+) -> Candidate:
+    return at_module(
+        record,
+        module,
+        fraction=share,
+        evidence=evidence,
+        remedy="Scale the pre-activations down: normalise the inputs (norm=feature) or"
+        " re-initialise the weights with a smaller gain.",
+    )
+
+
+def scale_preactivations(experiment: Experiment, candidate: Candidate) -> Verdict:
+    """Scale pre-activations, or a recurrent layer's weights, to unit size: flow must change."""
+    size = candidate.evidence.get("preactivation_size")
+    if size is None:
+        return lower_gain(experiment, candidate)
+    before = experiment.baseline
+    with experiment.output_changed(candidate.module, lambda output: output / size):
+        return _compare(before, experiment.replay())
+
+
+SATURATED = Cause(
+    name="saturated",
+    meaning="activations on their flat part",
+    rank=190,
+    group="units",
+    find=find_saturated,
+    prove=scale_preactivations,
+    explains=("flow", "large_init", "learning_rate_too_low", "dead_unit.cut_off"),
+)

@@ -1,0 +1,233 @@
+"""Causes that sit in the data: input features that are dead, constant, or copies of others."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from src.diagnostics.causes.cause import Candidate, Cause, Verdict
+from src.diagnostics.causes.experiment import Experiment
+from src.diagnostics.columns import distinct_columns, duplicate_columns
+from src.diagnostics.record import ModuleRecord, Record
+from src.diagnostics.stats import FeatureStats
+
+MIN_ROWS = 8
+"""Rows below which nothing is said about a feature: with one sample every feature is constant."""
+
+
+def readers(record: Record) -> list[tuple[ModuleRecord, FeatureStats]]:
+    """Return the modules with parameters that read the data itself, and what enough of it is."""
+    return [
+        (module, module.input)
+        for module in record.called
+        if module.from_data
+        and module.input is not None
+        and module.input.rows >= MIN_ROWS
+        and _reads_features(record, module, module.input.features)
+    ]
+
+
+def _reads_features(record: Record, module: ModuleRecord, features: int) -> bool:
+    """Return whether a module's own parameters meet the features, not its children's."""
+    own = record.own(module.name)
+    return bool(own) and (module.leaf or any(features in p.weight.shape[-2:] for p in own))
+
+
+def at_features(
+    record: Record,
+    module: ModuleRecord,
+    columns: list[int],
+    evidence: Mapping[str, object],
+    remedy: str,
+    benign: bool = False,
+) -> Candidate:
+    """Return a candidate that points at features, and at the weight that meets them first."""
+    features = module.input.features if module.input else len(columns)
+    own = record.own(module.name)
+    facing = [p for p in own if p.weight.dim() > 1 and p.weight.shape[1] == features]
+    weight = facing[0] if facing else record.weight(module.name) or own[0]
+    return Candidate(
+        module=module.name,
+        parameter=weight.name,
+        fraction=len(columns) / features,
+        indices=record.name_features(columns, features),
+        evidence={**evidence, "columns": columns},
+        benign=benign,
+        remedy=remedy,
+    )
+
+
+def columns_of(grads: Mapping[str, Tensor], candidate: Candidate) -> Tensor:
+    """Return the gradient of a candidate's parameter as (out * kernel, in)."""
+    grad = grads[str(candidate.parameter)].double()
+    if grad.dim() > 2:
+        grad = grad.transpose(1, 2).reshape(-1, grad.shape[1])
+    return grad
+
+
+def _changed(
+    experiment: Experiment,
+    candidate: Candidate,
+    change: Callable[[Tensor, Tensor, Tensor], Tensor],
+) -> Any:
+    """Change the suspected features, given noise and their sizes, on their way into the module."""
+    module = experiment.record.modules[candidate.module]
+    stats = module.input
+    assert stats is not None
+    columns = torch.tensor(candidate.evidence["columns"])
+    sizes = torch.where(stats.sizes > 0, stats.sizes, 1.0)[columns]
+    generator = torch.Generator().manual_seed(0)
+
+    def apply(x: Tensor) -> Tensor:
+        moved = x.movedim(module.input_axis, -1).clone()
+        chosen = moved[..., columns.to(x.device)]
+        noise = torch.randn(chosen.shape, generator=generator).to(chosen)
+        moved[..., columns.to(x.device)] = change(chosen, noise, sizes.to(chosen))
+        return moved.movedim(-1, module.input_axis)
+
+    return experiment.input_changed(candidate.module, apply)
+
+
+def find_dead_input(record: Record) -> list[Candidate]:
+    """Find features that are zero in every row of every batch: whole zero columns in the gradient.
+
+    Sparse binary features beside them mean that the dead ones may be categories that are only
+    rare, so as many dead ones as there are such neighbours are benign.
+    """
+    found = []
+    for module, stats in readers(record):
+        dead = torch.nonzero(stats.dead).flatten().tolist()
+        if not dead:
+            continue
+        rare = int(stats.rare.sum())
+        evidence = {"zero_features": len(dead), "features": stats.features, "rare_features": rare}
+        remedy = (
+            "Drop these features or repair their source, or set norm=feature if they are only"
+            " unscaled; a normalisation over the features would merely hide the zeros."
+        )
+        found.append(at_features(record, module, dead, evidence, remedy, len(dead) <= rare))
+    return found
+
+
+def fill_features(experiment: Experiment, candidate: Candidate) -> Verdict:
+    """Fill dead features with unit noise: their gradient columns must come alive."""
+    before = columns_of(experiment.baseline.grads, candidate)
+    with _changed(experiment, candidate, lambda x, noise, _: noise):
+        after = columns_of(experiment.replay().grads, candidate)
+    dead_before, dead_after = _dead(before, candidate), _dead(after, candidate)
+    evidence = {"before": dead_before, "after": dead_after}
+    if before.dim() < 2 or dead_before == 0:
+        return None, evidence
+    return dead_after < 0.1 * dead_before, evidence
+
+
+def _dead(grad: Tensor, candidate: Candidate) -> int:
+    columns = grad if grad.dim() > 1 else grad[None]
+    return int((columns == 0).all(0)[candidate.evidence["columns"]].sum())
+
+
+DEAD_INPUT = Cause(
+    name="dead_input",
+    meaning="input features that are zero in every batch",
+    rank=90,
+    find=find_dead_input,
+    prove=fill_features,
+    sign="dead columns",
+    remedy_by_sign="Drop these features or repair where they come from: they are always zero.",
+)
+
+
+def find_constant_input(record: Record) -> list[Candidate]:
+    """Find features with one value other than zero in all rows: columns c * bias gradient."""
+    found = []
+    for module, stats in readers(record):
+        constant = torch.nonzero(stats.constant).flatten().tolist()
+        if not constant or (len(constant) == stats.features and stats.rows < 4 * MIN_ROWS):
+            continue
+        values = (stats.total / max(stats.rows, 1))[constant].tolist()
+        evidence = {"constants": values[:8], "features": stats.features}
+        remedy = "Drop these features: a constant only repeats the bias."
+        found.append(at_features(record, module, constant, evidence, remedy))
+    return found
+
+
+def perturb_constants(experiment: Experiment, candidate: Candidate) -> Verdict:
+    """Add noise to constant features: the gradient must change."""
+    before, after = _perturbed(experiment, candidate)
+    norms = float(before.norm()), float(after.norm())
+    return norms[0] != norms[1], {"before": norms[0], "after": norms[1]}
+
+
+def _perturbed(experiment: Experiment, candidate: Candidate) -> tuple[Tensor, Tensor]:
+    """Return gradient columns before and after noise of the features' size is added to them."""
+    before = columns_of(experiment.baseline.grads, candidate)
+    with _changed(experiment, candidate, lambda x, noise, size: x + noise * size):
+        return before, columns_of(experiment.replay().grads, candidate)
+
+
+CONSTANT_INPUT = Cause(
+    name="constant_input",
+    meaning="input features that never change",
+    rank=100,
+    find=find_constant_input,
+    prove=perturb_constants,
+)
+
+
+def find_duplicate_input(record: Record) -> list[Candidate]:
+    """Find features that are proportional to one another: copies of one gradient column.
+
+    Features that stay at rest in the sample, constant or rare and shifted by a normalisation, all
+    look alike there: which of them are copies only rows in which they move can tell.
+    """
+    found = []
+    for module, stats in readers(record):
+        if stats.nonfinite.any():
+            continue
+        moving = stats.departures >= MIN_ROWS
+        groups = duplicate_columns(stats.sample.double() * moving, tolerance=1e-5)
+        if not groups:
+            continue
+        copies = [column for group in groups for column in group]
+        hidden = _dead_before(record, module, copies)
+        hint = " Their zeros are only hidden: norm=feature keeps features apart." if hidden else ""
+        evidence = {
+            "copies": len(copies),
+            "groups": len(groups),
+            "distinct": stats.features - len(copies) + len(groups),
+            "features": stats.features,
+            "zero_before_normalisation": hidden,
+        }
+        remedy = f"Keep one feature of each group.{hint}"
+        found.append(at_features(record, module, copies, evidence, remedy))
+    return found
+
+
+def _dead_before(record: Record, module: ModuleRecord, columns: list[int]) -> int:
+    """Count those of a module's features that were zero before a normalisation."""
+    assert module.input is not None
+    return max(
+        (
+            int(earlier.input.dead[columns].sum())
+            for earlier in record.called
+            if earlier.order < module.order and earlier.from_data and earlier.input is not None
+            if earlier.input.features == module.input.features
+        ),
+        default=0,
+    )
+
+
+def perturb_copies(experiment: Experiment, candidate: Candidate) -> Verdict:
+    """Add noise to copied features: the number of distinct columns must rise."""
+    before, after = (distinct_columns(grad) for grad in _perturbed(experiment, candidate))
+    return after > before, {"before": before, "after": after}
+
+
+DUPLICATE_INPUT = Cause(
+    name="duplicate_input",
+    meaning="input features that are copies of one another",
+    rank=110,
+    find=find_duplicate_input,
+    prove=perturb_copies,
+)

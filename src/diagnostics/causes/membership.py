@@ -1,0 +1,163 @@
+"""Causes that leave a parameter out: of the graph, of the optimiser, or of training."""
+
+from collections.abc import Mapping
+
+import torch
+
+from src.diagnostics.causes.cause import Candidate, Cause, Verdict
+from src.diagnostics.causes.experiment import Experiment
+from src.diagnostics.record import ParameterRecord, Record
+
+
+def _by_module(parameters: list[ParameterRecord]) -> dict[str, list[ParameterRecord]]:
+    modules: dict[str, list[ParameterRecord]] = {}
+    for parameter in parameters:
+        modules.setdefault(parameter.module, []).append(parameter)
+    return modules
+
+
+def _per_module(
+    module: str,
+    own: list[ParameterRecord],
+    evidence: Mapping[str, object],
+    remedy: str,
+    benign: bool = False,
+) -> Candidate:
+    return Candidate(
+        module=module,
+        parameter=own[0].name,
+        fraction=1.0,
+        evidence={"parameters": [p.name for p in own], **evidence},
+        benign=benign,
+        remedy=remedy,
+    )
+
+
+def find_not_optimized(record: Record) -> list[Candidate]:
+    """Find parameters that get a gradient and are in no group of the optimiser."""
+    left_out = [
+        p
+        for p in record.parameters.values()
+        if p.optimized is False and p.requires_grad and p.missing < len(record.loss_values)
+    ]
+    remedy = "Add these parameters to a group of the optimiser."
+    return [
+        _per_module(module, own, {"gradient_norm": max(p.norm for p in own)}, remedy)
+        for module, own in _by_module(left_out).items()
+    ]
+
+
+def train_left_out(experiment: Experiment, candidate: Candidate) -> Verdict:
+    """Take one optimiser step on a copy: the parameters must stay where they were."""
+    model, optimizers = experiment.copy_all()
+    names = candidate.evidence["parameters"]
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    experiment.step(model, optimizers)
+    moved = {n: not torch.equal(p, before[n]) for n, p in model.named_parameters()}
+    others = sum(value for name, value in moved.items() if name not in names)
+    return not any(moved[n] for n in names), {"before": len(names), "after": others}
+
+
+NOT_OPTIMIZED = Cause(
+    name="not_optimized",
+    meaning="a parameter with a gradient that is in no optimiser group",
+    rank=240,
+    find=find_not_optimized,
+    prove=train_left_out,
+    independent=True,
+)
+
+
+def find_frozen(record: Record) -> list[Candidate]:
+    """Find parameters that require no gradient; outside the optimiser that is deliberate."""
+    frozen = [p for p in record.parameters.values() if not p.requires_grad]
+    remedy = "Call requires_grad_(True) on it, or leave it out of the optimiser if it is meant so."
+    return [
+        _per_module(
+            module,
+            own,
+            {"in_optimizer": own[0].optimized},
+            remedy,
+            benign=own[0].optimized is not True,
+        )
+        for module, own in _by_module(frozen).items()
+    ]
+
+
+def require_gradient(experiment: Experiment, candidate: Candidate) -> Verdict:
+    """Thaw the parameters on a copy: they must get a gradient."""
+    model = experiment.copy()
+    names = candidate.evidence["parameters"]
+    for name, parameter in model.named_parameters():
+        if name in names:
+            parameter.requires_grad_(True)
+    grads = experiment.replay(model).grads
+    after = sum(float(grads[name].double().norm()) for name in names if name in grads)
+    return after > 0, {"before": 0.0, "after": after}
+
+
+FROZEN = Cause(
+    name="frozen",
+    meaning="a parameter that does not require a gradient",
+    rank=250,
+    find=find_frozen,
+    prove=require_gradient,
+    independent=True,
+)
+
+
+def find_unused(record: Record) -> list[Candidate]:
+    """Find parameters the loss does not depend on in any batch.
+
+    Of modules that were called the last one is named: behind it the graph is cut. An expert that no
+    sample was routed to is not unused.
+    """
+    batches = len(record.loss_values)
+    missing = _by_module(
+        [
+            p
+            for p in record.parameters.values()
+            if batches and p.missing == batches
+            if not (record.routed and p.module in record.uncalled)
+        ]
+    )
+    called = [name for name in missing if name not in record.uncalled]
+    last = max(called, key=lambda name: record.modules[name].order, default=None)
+    reported = [name for name in missing if name == last or name in record.uncalled]
+    remedy = "Use the module's output in the loss (look for detach() or no_grad()), or remove it."
+    return [
+        _per_module(
+            module,
+            missing[module],
+            {"called": module == last, "modules": called if module == last else [module]},
+            remedy,
+        )
+        for module in sorted(reported, key=lambda name: name != last)
+    ]
+
+
+def change_weights(experiment: Experiment, candidate: Candidate) -> Verdict:
+    """Shift unused weights on a copy: the loss must not change at all."""
+    before = experiment.baseline.loss
+    model = experiment.copy()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name in candidate.evidence["parameters"]:
+                parameter.add_(torch.ones_like(parameter))
+    after = experiment.replay(model).loss
+    if candidate.evidence.get("called"):
+        return True, {"before": before, "after": after}
+    return after == before, {"before": before, "after": after}
+
+
+UNUSED = Cause(
+    name="unused",
+    meaning="a parameter that no gradient reaches because the loss does not depend on it",
+    rank=260,
+    find=find_unused,
+    prove=change_weights,
+    explains=("dead_unit",),
+    independent=True,
+    sign="missing",
+    remedy_by_sign="Use this parameter in the loss, or remove or freeze it.",
+)

@@ -1,0 +1,174 @@
+"""Causes of scale: input features, or targets, far larger or smaller than the network expects."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from src.diagnostics.causes.cause import Candidate, Cause, Verdict
+from src.diagnostics.causes.experiment import Experiment
+from src.diagnostics.causes.inputs import at_features, columns_of, readers
+from src.diagnostics.causes.targets import rewritten_losses
+from src.diagnostics.columns import distinct_columns
+from src.diagnostics.observe import REGRESSION_LOSSES
+from src.diagnostics.record import Record
+
+FAR = 100.0
+"""A feature this many times larger or smaller than the median feature is misscaled."""
+HUGE, TINY = 1e3, 1e-4
+"""A median feature size outside of these bounds is misscaled as a whole."""
+LARGE_TARGET = 100.0
+"""Root mean square of the targets, and of the error on them, that counts as unscaled."""
+
+
+def relative_sizes(sizes: Tensor, ratio: float = FAR) -> dict[int, float]:
+    """Find the features whose size is far from that of the others.
+
+    Args:
+        sizes: (features,) sizes; those of size zero are left out.
+        ratio: Smallest factor between a feature's size and the median size that is reported.
+
+    Returns:
+        Feature index -> its size divided by the median size.
+
+    >>> relative_sizes(torch.tensor([1.0, 1.0, 2e4]))
+    {2: 20000.0}
+    """
+    alive = sizes > 0
+    if int(alive.sum()) < 2:
+        return {}
+    relative = sizes / sizes[alive].median()
+    far = alive & ((relative >= ratio) | (relative <= 1 / ratio))
+    return {int(j): float(relative[j]) for j in torch.nonzero(far).flatten()}
+
+
+def find_misscaled_input(record: Record) -> list[Candidate]:
+    """Find features far larger or smaller than the others, or all far from one."""
+    found = []
+    for module, stats in readers(record):
+        if module.kind.startswith("BatchNorm") or not (stats.sizes > 0).any():
+            continue
+        relative = relative_sizes(stats.sizes)
+        median = float(stats.sizes[stats.sizes > 0].median())
+        everywhere = not module.kind.endswith("Norm") and not TINY <= median <= HUGE
+        columns = list(range(stats.features)) if everywhere else sorted(relative)
+        if not columns:
+            continue
+        evidence = {
+            "median_size": median,
+            "largest_ratio": max(relative.values(), default=1.0),
+            "smallest_ratio": min(relative.values(), default=1.0),
+        }
+        remedy = "Bring the features to one scale: norm=feature."
+        found.append(at_features(record, module, columns, evidence, remedy))
+    return found
+
+
+def rescale_features(experiment: Experiment, candidate: Candidate) -> Verdict:
+    """Bring the features to unit size: gradient columns must come to one scale.
+
+    Behind a normalisation over the features its outputs must come apart: it shrinks or equalises
+    what is on another scale.
+    """
+    module = experiment.record.modules[candidate.module]
+    assert module.input is not None
+    sizes = torch.where(module.input.sizes > 0, module.input.sizes, 1.0)
+
+    def rescale(x: Tensor) -> Tensor:
+        return (x.movedim(module.input_axis, -1) / sizes.to(x)).movedim(-1, module.input_axis)
+
+    if len(candidate.indices) == module.input.features:
+        return True, {"before": float(module.input.sizes.median()), "after": 1.0}
+    normalises = "Norm" in module.kind
+    judge = _output_directions if normalises else _gradient_spread
+    before = judge(experiment, candidate)
+    with experiment.input_changed(candidate.module, rescale):
+        after = judge(experiment, candidate)
+    evidence = {"before": before, "after": after}
+    if normalises:
+        return True if after > before else None, evidence
+    return (after < 0.1 * before if math.isfinite(before + after) else None), evidence
+
+
+def _gradient_spread(experiment: Experiment, candidate: Candidate) -> float:
+    """Return the largest factor between a suspected gradient column and the median one."""
+    columns = columns_of(experiment.replay().grads, candidate)
+    norms = (columns if columns.dim() > 1 else columns[None]).norm(dim=0)
+    if not norms.any():
+        return float("inf")
+    ratios = norms[candidate.evidence["columns"]] / norms[norms > 0].median()
+    ratios = ratios[ratios > 0]
+    return float(torch.maximum(ratios, 1 / ratios).max()) if len(ratios) else float("inf")
+
+
+def _output_directions(experiment: Experiment, candidate: Candidate) -> int:
+    """Count the outputs of a module that differ by more than a per cent of their size."""
+    seen: list[Tensor] = []
+
+    def keep(output: Tensor) -> Tensor:
+        seen.append(output.detach().flatten(0, -2))
+        return output
+
+    with experiment.output_changed(candidate.module, keep):
+        experiment.replay()
+    varying = seen[0] - seen[0].mean(0)
+    large = varying.norm(dim=0) > 1e-2 * varying.norm(dim=0).median()
+    return distinct_columns(varying * large, tolerance=1e-2)
+
+
+MISSCALED_INPUT = Cause(
+    name="misscaled_input",
+    meaning="input features on scales far apart",
+    rank=120,
+    find=find_misscaled_input,
+    prove=rescale_features,
+    explains=("units", "flow", "rates", "nonfinite.inside", "large_init"),
+)
+
+
+def find_misscaled_target(record: Record) -> list[Candidate]:
+    """Find regression targets hundreds of times larger than one, and missed by as much."""
+    found = []
+    for loss in record.losses:
+        if loss.function not in REGRESSION_LOSSES or not torch.isfinite(loss.target).all():
+            continue
+        size = float(loss.target.double().square().mean().sqrt())
+        shown = torch.nan_to_num(loss.preds.double(), posinf=0.0, neginf=0.0)
+        error = _error(shown.flatten(), loss.target.double())
+        if size < LARGE_TARGET or error < LARGE_TARGET:
+            continue
+        output = float(shown.square().mean().sqrt())
+        found.append(
+            Candidate(
+                module=loss.producer,
+                fraction=1.0,
+                evidence={"target_rms": size, "output_rms": output, "error_rms": error},
+                remedy="Scale the targets to about unit variance and undo it after predicting.",
+            )
+        )
+    return found
+
+
+def _error(preds: Tensor, target: Tensor) -> float:
+    """Return the root mean square error; the size of the targets if they do not match in number."""
+    difference = target - preds if len(preds) == len(target) else target
+    return float(difference.square().mean().sqrt())
+
+
+def rescale_targets(experiment: Experiment, candidate: Candidate) -> Verdict:
+    """Divide targets and outputs by the targets' size: the gradient must fall with them."""
+    size, before = candidate.evidence["target_rms"], experiment.baseline.norm
+    scaled = rewritten_losses(lambda preds, target: (preds / size, target / size))
+    after = experiment.replay(mode=scaled).norm
+    told = after != before and math.isfinite(before)
+    return (after < 0.1 * before if told else None), {"before": before, "after": after}
+
+
+MISSCALED_TARGET = Cause(
+    name="misscaled_target",
+    meaning="the targets are far larger than the network's outputs",
+    rank=80,
+    find=find_misscaled_target,
+    prove=rescale_targets,
+    explains=("units", "flow", "rates", "nonfinite.inside", "overclipped", "large_init"),
+)
