@@ -13,7 +13,8 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import CONFIG_DIR, check_command_line, stop
+from src.config import CONFIG_DIR, stop
+from src.config.compose import check_command_line
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from src.config import CONFIG_DIR, check_command_line, stop
+from src.config import CONFIG_DIR, stop
+from src.config.compose import check_command_line
 
 NEEDED = ("safetensors", "onnx", "onnxruntime", "onnxscript")
 BATCHES = (1, 64)

@@ -8,7 +8,8 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from src.config import CONFIG_DIR, check_command_line, stop
+from src.config import CONFIG_DIR, stop
+from src.config.compose import check_command_line
 
 
 @hydra.main(config_path=str(CONFIG_DIR), config_name="gates", version_base="1.3")

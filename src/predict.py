@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from omegaconf import DictConfig
 
-from src.config import CONFIG_DIR, check_command_line, stop
+from src.config import CONFIG_DIR, stop
+from src.config.compose import check_command_line
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,8 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict, read_write
 
-from src.config import CONFIG_DIR, check_command_line, stop
+from src.config import CONFIG_DIR, stop
+from src.config.compose import check_command_line
 
 
 @hydra.main(config_path=str(CONFIG_DIR), config_name="train", version_base="1.3")

@@ -10,6 +10,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from src.config.trust import settled
 from src.data import PriceDataModule
 from src.data.facts import DataFacts
 from src.interventions.schedule import Schedule
@@ -22,7 +23,7 @@ from src.training.module import RegressionModule
 def build(config: Any, **facts: Any) -> Any:
     """Instantiate a config node; a constructor's own error comes through unwrapped."""
     try:
-        return instantiate(config, **facts)
+        return instantiate(settled(config), **facts)
     except InstantiationException as error:
         raise (error.__cause__ or error) from None
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from src.config.trust import CheckpointError
 from src.files import replacing
 
 
@@ -38,7 +39,7 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     """Read a local checkpoint: tensors and plain values, never code.
 
     Raises:
-        ValueError: the file is not a checkpoint this project wrote.
+        CheckpointError: the file is not a checkpoint this project wrote.
     """
     try:
         return torch.load(path, map_location=map_location, weights_only=True)
@@ -46,4 +47,4 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         raise
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} is not a readable checkpoint: {reason}") from error
+        raise CheckpointError(f"{path} is not a readable checkpoint: {reason}") from error

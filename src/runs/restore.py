@@ -4,12 +4,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import check_targets
+from src.config.trust import trusted
 from src.data import PriceDataModule
 from src.runs.build import build_datamodule, build_module, schedule_of
 from src.runs.checkpoint import load_checkpoint
 from src.runs.folder import find_checkpoint
-from src.runs.renamed import with_present_names
 from src.training.module import RegressionModule
 
 
@@ -28,12 +27,11 @@ def restore(ckpt_path: str | Path) -> tuple[RegressionModule, PriceDataModule]:
     path = find_checkpoint(Path(ckpt_path))
     checkpoint = load_checkpoint(path)
     try:
-        config = OmegaConf.create(with_present_names(checkpoint["hyper_parameters"]["config"]))
+        config = OmegaConf.create(trusted(checkpoint["hyper_parameters"]["config"], path))
         state = checkpoint["state_dict"]
     except KeyError as error:
         raise ValueError(f"{path} was not written by this project: no {error}") from None
     assert isinstance(config, DictConfig)
-    check_targets(config)
     datamodule = build_datamodule(config)
     module = build_module(config, datamodule)
     if schedule := schedule_of(datamodule):

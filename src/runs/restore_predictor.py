@@ -5,14 +5,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import check_targets
+from src.config.trust import trusted
 from src.data.facts import DataFacts
 from src.runs.build import build_module
 from src.runs.calibration import Calibration, calibrate, read_calibration
 from src.runs.checkpoint import load_checkpoint
 from src.runs.folder import find_checkpoint
 from src.runs.predictor import Predictor, bitwise_block_size
-from src.runs.renamed import with_present_names
 from src.runs.restore import restore
 from src.training.module import RegressionModule
 
@@ -35,13 +34,12 @@ def restore_module(ckpt_path: str | Path) -> tuple[RegressionModule, DataFacts]:
     path = find_checkpoint(Path(ckpt_path))
     checkpoint = load_checkpoint(path)
     try:
-        config = OmegaConf.create(with_present_names(checkpoint["hyper_parameters"]["config"]))
+        config = OmegaConf.create(trusted(checkpoint["hyper_parameters"]["config"], path))
         facts = DataFacts.from_dict(checkpoint["hyper_parameters"]["data"])
         state = checkpoint["state_dict"]
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} was not written by this version: no {error}") from None
     assert isinstance(config, DictConfig)
-    check_targets(config)
     if facts.features == "scenario" or (config.get("schedule") or {}).get("events"):
         raise ValueError(
             f"{path} was trained on bars that were made up or changed by a schedule: "

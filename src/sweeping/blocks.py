@@ -8,8 +8,8 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import suggest
-from src.sweeping.expand import expand, line, parse
+from src.config.compose import suggest
+from src.config.overrides import expand, line, parse
 
 
 @dataclass(frozen=True)

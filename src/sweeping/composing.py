@@ -4,9 +4,9 @@ import copy
 import re
 from collections.abc import Sequence
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from src.config import compose_job
+from src.config.compose import compose_job, own_part
 
 # `seed` is a plain key of conf/train.yaml: nothing but its value depends on it until the config is
 # resolved. A test compares with jobs composed alone.
@@ -39,9 +39,3 @@ def compose_jobs(
             config.seed = seeds[-1]
         configs.append(config)
     return configs
-
-
-def own_part(config: DictConfig) -> DictConfig:
-    """Return a composed config without what is about the multirun: `hydra` and `sweep`."""
-    own = [str(key) for key in config if key not in ("hydra", "sweep")]
-    return OmegaConf.masked_copy(config, own) if len(own) < len(config) else config

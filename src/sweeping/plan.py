@@ -11,10 +11,10 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from src.config import compose_job
+from src.config.compose import compose_job, own_part
+from src.config.overrides import first_values, is_hydra, line, parse
 from src.sweeping.blocks import Wanted, chosen_blocks, factorial, union
-from src.sweeping.composing import compose_jobs, own_part
-from src.sweeping.expand import first_values, is_hydra, line, parse
+from src.sweeping.composing import compose_jobs
 from src.sweeping.manifest import Job, Plan
 
 # How a sweep goes, where runs write and who watches them: no result depends on it.

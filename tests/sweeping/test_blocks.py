@@ -1,8 +1,8 @@
 import pytest
 from omegaconf import OmegaConf
 
+from src.config.overrides import parse
 from src.sweeping.blocks import Wanted, chosen_blocks, factorial, union
-from src.sweeping.expand import parse
 
 
 def blocks_of(**settings):

@@ -4,8 +4,8 @@ import pytest
 from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 
-from src import config as commands
 from src.config import CONFIG_DIR
+from src.config import compose as commands
 from src.sweeping import composing
 from src.sweeping.plan import plan_sweep
 
@@ -82,7 +82,7 @@ def test_jobs_that_share_a_composition_are_those_composed_alone(data, composed_w
     together = composing.compose_jobs("train", ["trainer=cpu"], jobs)
     assert [job[2] for job in composed_with] == ["seed=0", "seed=0"]
     for job, config in zip(jobs, together, strict=True):
-        alone = composing.own_part(commands.compose_job("train", ["trainer=cpu", *job]))
+        alone = commands.own_part(commands.compose_job("train", ["trainer=cpu", *job]))
         for resolve in (False, True):
             expected = OmegaConf.to_container(alone, resolve=resolve)
             assert OmegaConf.to_container(config, resolve=resolve) == expected

@@ -1,6 +1,6 @@
 import pytest
 
-from src.sweeping.expand import expand, first_values, is_hydra, parse
+from src.config.overrides import expand, first_values, is_hydra, parse
 
 
 def test_all_combinations_come_in_hydras_order():

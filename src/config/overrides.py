@@ -1,4 +1,4 @@
-"""From the overrides of a multirun to one list of overrides for each job."""
+"""From the overrides of a command line to one list of overrides for each job."""
 
 import itertools
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.errors import HydraException
 
 
 def parse(overrides: Sequence[str]) -> list[Override]:
@@ -83,3 +84,22 @@ def line(override: Override) -> str:
     """Return an override as it was typed."""
     assert override.input_line is not None
     return override.input_line
+
+
+def list_jobs(overrides: Sequence[str], multirun: bool) -> list[list[str]]:
+    """Return the overrides of each job that a command line asks for.
+
+    Raises:
+        ValueError: an item cannot be parsed, or has several values without `-m`.
+    """
+    try:
+        parsed = parse(overrides)
+        sweeps = [override.key_or_group for override in parsed if override.is_sweep_override()]
+        if not multirun:
+            if sweeps:
+                raise ValueError(f"{sweeps[0]} has several values: add -m to run one job for each")
+            return [list(overrides)]
+        hydra = [o.input_line for o in parsed if is_hydra(o) and o.input_line]
+        return [hydra + job for job in expand([o for o in parsed if not is_hydra(o)])]
+    except HydraException as error:
+        raise ValueError(str(error)) from None

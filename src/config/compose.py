@@ -1,0 +1,125 @@
+"""One job's config from a command line: composed by Hydra, checked, explained where it cannot."""
+
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from src.config import CONFIG_DIR, stop
+from src.config.launching import check_hydra, check_search_path
+from src.config.overrides import is_hydra, list_jobs, parse
+from src.config.trust import check_interpolations, settled
+
+
+def check_command_line(config_name: str, arguments: list[str]) -> None:
+    """Compose every job the command line asks for; stop with one line at the first that cannot be.
+
+    Args:
+        config_name: the main config's name in conf/, without ".yaml".
+        arguments: the command line after the program's name.
+    """
+    parsed = get_args_parser().parse_args(arguments)
+    if parsed.help or parsed.hydra_help or parsed.shell_completion or parsed.info:
+        return
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        try:
+            for job in list_jobs(parsed.overrides, parsed.multirun):
+                compose_job(config_name, job)
+        except ValueError as error:
+            stop(str(error))
+
+
+def compose_job(config_name: str, job: Sequence[str]) -> DictConfig:
+    """Return one job's config, Hydra's part included, composed and checked.
+
+    Args:
+        config_name: the main config's name in conf/, without ".yaml".
+        job: `key=value` items, none with several values.
+
+    Raises:
+        ValueError: a name does not exist, with the nearest ones that do; or the config says what
+            no config may say.
+    """
+    try:
+        for override in parse(job):
+            check_search_path(override)
+            check_interpolations(override.value(), override.key_or_group)
+        config = compose(config_name, list(job), return_hydra_config=True)
+        check_hydra(config)
+        settled(own_part(config))
+    except RecursionError:
+        raise ValueError("the config contains itself") from None
+    except Exception as error:  # whatever Hydra trips over in a file that somebody else wrote
+        raise ValueError(_explain(error, config_name, job)) from None
+    return config
+
+
+def own_part(config: DictConfig) -> DictConfig:
+    """Return a composed config without what is about the multirun: `hydra` and `sweep`."""
+    own = [str(key) for key in config if key not in ("hydra", "sweep")]
+    return OmegaConf.masked_copy(config, own) if len(own) < len(config) else config
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return a hint for a name that does not exist: the nearest that do, or all there are."""
+    known = list(known)
+    near = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+    if not near:
+        # A right last part under a wrong parent: lr, for optimizer.lr.
+        near = [name for name in known if name.rsplit(".", 1)[-1] == word.rsplit(".", 1)[-1]]
+    if near:
+        return f"did you mean {' or '.join(near[:3])}?"
+    return f"choose from {', '.join(sorted(name for name in known if '.' not in name))}"
+
+
+def _explain(error: Exception, config_name: str, job: Sequence[str]) -> str:
+    """Say what is wrong with one job's overrides, with the nearest names that would be right."""
+    try:
+        overrides = parse(job)
+    except HydraException:
+        return str(error)
+    for override in overrides:
+        key, value = override.key_or_group, override.value()
+        options = _options(key)
+        if options:
+            if isinstance(value, str) and value not in options:
+                plugins = (
+                    "; pip install '.[sweep,search]' brings more" if is_hydra(override) else ""
+                )
+                return f"{key}={value}: no such option; {suggest(value, options)}{plugins}"
+        elif "." not in key and key not in _keys(config_name):
+            return f"{key}: no such key or group; {suggest(key, _keys(config_name))}"
+        elif not override.is_add() and not is_hydra(override):
+            keys = _keys(config_name, [o for o in job if _options(o.split("=")[0])])
+            if key not in keys:
+                return f"{key}: no such key; {suggest(key, keys)}"
+    return str(error) or type(error).__name__
+
+
+def _options(group: str) -> list[str]:
+    """Return the options of a config group, those of installed plugins included."""
+    loader = GlobalHydra.instance().config_loader()
+    return sorted(loader.get_group_options(group, ObjectType.CONFIG))
+
+
+def _keys(config_name: str, groups: list[str] | None = None) -> list[str]:
+    """Return every dotted key of the composed config, and the names of its groups."""
+    try:
+        config = compose(config_name, groups or [])
+    except HydraException:
+        config = compose(config_name, [])
+    names = [f.name for f in CONFIG_DIR.iterdir() if f.is_dir() and f.name != "hydra"]
+    return sorted({*_dotted(OmegaConf.to_container(config, resolve=False), ""), *names})
+
+
+def _dotted(node: Any, path: str) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield f"{path}{key}"
+            yield from _dotted(value, f"{path}{key}.")
