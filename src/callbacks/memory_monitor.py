@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from src.board.heatmap import heatmap
+from src.board.pictures import heatmap
 from src.diagnostics.lightning.base import Callback
 from src.diagnostics.lightning.board import Board
 from src.diagnostics.retention import LAGS, half_life, prediction_memory, retention

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from src.board.heatmap import heatmap
-from src.callbacks.capture import Caught, PoolingHooks, is_compiled, pooling_statistics
+from src.board.pictures import heatmap
+from src.callbacks.pooling_hooks import Caught, PoolingHooks, is_compiled, pooling_statistics
 from src.diagnostics.isolation import untouched
 from src.diagnostics.lightning.base import Callback
 from src.diagnostics.lightning.board import Board

@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 from rich.console import Console
 
-from src.board.dashboard import Dashboard
+from src.board.run_page import RunPage
 from src.data import PriceDataModule
 from src.models.contract import PARTS, parts_used
 from src.reporting.scores import score_table
@@ -77,7 +77,7 @@ def run(config: DictConfig, choices: Mapping[str, Any], overrides: list[str]) ->
     print_header(console, datamodule.describe(), count_parameters(module), choices)
     report = first_report(config, choices, folder, datamodule, module)
     module.example_input_array = torch.zeros(1, datamodule.context_length, datamodule.num_features)
-    with Dashboard(trainer, report, overrides) as dashboard, recorded(folder, report):
+    with RunPage(trainer, report, overrides) as page, recorded(folder, report):
         _fit(trainer, module, datamodule, resume_from)
         report |= {"best": best_so_far(trainer), "validation": module.validation}
         report |= {"truth": truth} if (truth := datamodule.truth()) else {}
@@ -87,7 +87,7 @@ def run(config: DictConfig, choices: Mapping[str, Any], overrides: list[str]) ->
         write_forecasts(folder, module, datamodule)
         rank_zero_only(write_calibration)(folder, module, datamodule)
         days = [datamodule.dates[int(row["row"])] for row in module.forecasts]
-        dashboard.show_forecasts(days, module.forecasts)
+        page.show_forecasts(days, module.forecasts)
     if trainer.is_global_zero:
         console.print(score_table(module.scores["model"], module.scores["baseline"]))
         console.print(f"run folder: {folder}", soft_wrap=True, highlight=False)

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from src.board.figures import forecast_figure
-from src.board.heatmap import LEFT, PLOT, STOPS, TOP, heatmap
+from src.board.pictures import LEFT, PLOT, STOPS, TOP, forecast_figure, heatmap
 
 
 def colour(picture, column, row, shape):

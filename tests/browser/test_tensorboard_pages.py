@@ -1,6 +1,6 @@
 import pytest
 
-from src.board.dashboard import FIRST, METRICS
+from src.board.run_page import FIRST, METRICS
 from src.diagnostics.lightning.board import LAYOUT
 from tests.conftest import report_of
 

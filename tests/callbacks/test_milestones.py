@@ -14,8 +14,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from src.callbacks.goals import Milestone, Progress, make_milestone
-from src.callbacks.milestones import Milestones
+from src.callbacks.milestones import Milestone, Milestones, Progress, make_milestone
 from src.callbacks.pooling_monitor import PoolingMonitor
 from src.config import CONFIG_DIR
 from src.diagnostics.lightning.gradient_health import GradientHealth

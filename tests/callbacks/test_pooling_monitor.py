@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from src.callbacks import PoolingMonitor
-from src.callbacks.capture import PoolingHooks, is_pooled, pooling_statistics
+from src.callbacks.pooling_hooks import PoolingHooks, is_pooled, pooling_statistics
 from src.callbacks.pooling_monitor import pooling_lines
 from src.diagnostics.memory import gradient_share
 from src.models.pooling import (

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
-from src.board.dashboard import FIRST, GROUPS, METRICS, hyperparameters
+from src.board.run_page import FIRST, GROUPS, METRICS, hyperparameters
 from src.config import CONFIG_DIR
 from src.diagnostics.lightning.board import LAYOUT
 from src.runs.run import run

@@ -1,14 +1,19 @@
-"""What a run's dashboard shows besides its curves: config, HParams row, forecasts, result."""
+"""One run on TensorBoard's pages, besides its curves: config, HParams row, forecasts, result.
+
+The HParams row is written so that every run has one, also one that failed. Torch's
+`SummaryWriter.add_hparams` takes hyperparameters and metrics together at the end, in an event file
+of its own. The page only needs the columns and values at the start and a status at the end; metrics
+are read from ordinary scalars by their tags.
+"""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 import yaml
 
-from src.board.figures import forecast_figure
-from src.board.hparams import columns_summary, end_summary, start_summary
+from src.board.pictures import forecast_figure
 from src.diagnostics.lightning.board import Board
 
 GROUPS = ("data", "model", "pooling", "pooling_prior", "norm", "dropout", "optimizer")
@@ -24,7 +29,7 @@ METRICS = {
 """Scalars that the HParams page compares, and what it calls them."""
 
 
-class Dashboard:
+class RunPage:
     """One run on the pages of TensorBoard; scalars and hyperparameters go to other loggers too.
 
     A context manager around the run: what the run is shows from its first second, how it ended also
@@ -145,6 +150,78 @@ def result_text(report: Mapping[str, Any]) -> str:
             (name, *(f"{test[part][name]:.4g}" for part in ("model", "baseline", "ratio")))
             for name in test["model"]
         ]
-        lines.append("\n".join("| " + " | ".join(row) + " |" for row in rows))
+        lines.append(markdown_rows(rows))
     ended = time.strftime("%Y-%m-%d %H:%M:%S")
     return "\n\n".join([*lines, f"ended {ended}"])
+
+
+def markdown_rows(rows: Iterable[Sequence[str]]) -> str:
+    """Return rows of cells as a Markdown table; the second says how columns are aligned."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def columns_summary(
+    values: Mapping[str, str | float], first: Collection[str], metrics: Mapping[str, str]
+) -> Any:
+    """Return the summary that names the page's columns; TensorBoard reads any one run's.
+
+    Args:
+        values: a run's hyperparameters, for their names and types.
+        first: those that come first.
+        metrics: scalar tags to compare, each with the heading of its column.
+    """
+    from tensorboard.plugins.hparams import api_pb2, metadata
+
+    experiment = api_pb2.Experiment()
+    for name, value in values.items():
+        kind = "DATA_TYPE_STRING" if isinstance(value, str) else "DATA_TYPE_FLOAT64"
+        experiment.hparam_infos.add(
+            name=name, type=api_pb2.DataType.Value(kind), differs=name in first
+        )
+    for tag, heading in metrics.items():
+        experiment.metric_infos.add(name=api_pb2.MetricName(tag=tag), display_name=heading)
+    return _summary(metadata.EXPERIMENT_TAG, experiment=experiment)
+
+
+def start_summary(values: Mapping[str, str | float], started: float) -> Any:
+    """Return the summary that begins a row.
+
+    Args:
+        values: the run's hyperparameters.
+        started: seconds since 1970.
+    """
+    from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+
+    start = plugin_data_pb2.SessionStartInfo(start_time_secs=started)
+    for name, value in values.items():
+        if isinstance(value, str):
+            start.hparams[name].string_value = value
+        else:
+            start.hparams[name].number_value = value
+    return _summary(metadata.SESSION_START_INFO_TAG, session_start_info=start)
+
+
+def end_summary(succeeded: bool, ended: float) -> Any:
+    """Return the summary that gives a row its status.
+
+    Args:
+        succeeded: whether the run finished.
+        ended: seconds since 1970.
+    """
+    from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+
+    status = api_pb2.Status.Value("STATUS_SUCCESS" if succeeded else "STATUS_FAILURE")
+    end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=ended)
+    return _summary(metadata.SESSION_END_INFO_TAG, session_end_info=end)
+
+
+def _summary(tag: str, **content: Any) -> Any:
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+
+    data = plugin_data_pb2.HParamsPluginData(**content)
+    summary = Summary()
+    summary.value.add(
+        tag=tag, metadata=metadata.create_summary_metadata(data), tensor=metadata.NULL_TENSOR
+    )
+    return summary
