@@ -290,7 +290,7 @@ def _memory_mb(pid: int) -> int:
 
 def train(folder: str) -> str:
     """Train the preset for an epoch; return a path to its run folder without special characters."""
-    overrides = ["experiment=price_lstm", "callbacks=none", "trainer.max_epochs=1", "name=served"]
+    overrides = ["experiment=price_lstm", "callbacks=basic", "trainer.max_epochs=1", "name=served"]
     command = [sys.executable, "-m", "src.train", f"log_dir={folder}", *overrides]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     (run,) = Path(folder, "served").iterdir()

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from src.config import CONFIG_DIR
 
-TINY = ["debug=fast", "trainer=cpu", "callbacks=none"]
+TINY = ["debug=fast", "trainer=cpu", "callbacks=basic"]
 
 
 @pytest.fixture
