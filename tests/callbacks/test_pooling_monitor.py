@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from hydra.utils import instantiate
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
@@ -17,30 +18,8 @@ from src.callbacks import PoolingMonitor
 from src.callbacks.pooling_hooks import PoolingHooks, is_pooled, pooling_statistics
 from src.callbacks.pooling_monitor import pooling_lines
 from src.diagnostics.memory import gradient_share
-from src.models.pooling import (
-    AttentionPooling,
-    AttentiveStatsPooling,
-    ExponentialPooling,
-    GatedPooling,
-    LastPooling,
-    LearnablePooling,
-    MaxPooling,
-    MeanPooling,
-    MultiheadPooling,
-)
 from tests.diagnostics.lightning.small_modules import FEATURES, Plain, PooledSequence, fit
-
-POOLINGS = [
-    AttentionPooling,
-    AttentiveStatsPooling,
-    ExponentialPooling,
-    GatedPooling,
-    LastPooling,
-    LearnablePooling,
-    MaxPooling,
-    MeanPooling,
-    MultiheadPooling,
-]
+from tests.models.options import load, options
 
 
 def test_statistics_of_hand_made_weights() -> None:
@@ -149,9 +128,9 @@ def test_a_model_without_a_pooling_is_left_alone(tmp_path: Path) -> None:
     assert monitor.report() == {"pooling": {"latest": {}, "history": {}}}
 
 
-@pytest.mark.parametrize("pooling", POOLINGS, ids=lambda p: p.__name__)
-def test_every_pooling_of_this_package_is_found(pooling: Any) -> None:
-    module = pooling(8, 5)
+@pytest.mark.parametrize("pooling", options("pooling"))
+def test_every_pooling_of_this_package_is_found(pooling: str) -> None:
+    module = instantiate(load("pooling", pooling))(8, 5)
     hooks = PoolingHooks([("pooling", module)])
     hidden = torch.randn(3, 5, 8, requires_grad=True)
     module(hidden).pooled.sum().backward()

@@ -2,29 +2,17 @@
 
 from inspect import Parameter, signature
 from itertools import product
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 
 from src.models.contract import DropoutRates
 from src.models.regressor import build_regressor
+from tests.models.options import load, options
 
-CONF = Path(__file__).parents[2] / "conf"
 T = 8
-
-
-def options(group: str) -> list[str]:
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-
-
-def load(group: str, option: str):
-    node = OmegaConf.load(CONF / group / f"{option}.yaml")
-    parents = [load(group, parent) for parent in node.pop("defaults", [])]
-    return OmegaConf.merge(*parents, node)
 
 
 def build(model="lstm", pooling="mean", norm="none", dropout="none"):

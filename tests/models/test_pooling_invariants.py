@@ -2,31 +2,11 @@
 
 import pytest
 import torch
+from hydra.utils import instantiate
 
-from src.models.pooling import (
-    AttentionPooling,
-    AttentiveStatsPooling,
-    ExponentialPooling,
-    GatedPooling,
-    LastPooling,
-    LearnablePooling,
-    MaxPooling,
-    MeanPooling,
-    MultiheadPooling,
-)
+from tests.models.options import load, options
 
 B, T, D = 4, 6, 8
-POOLINGS = {
-    "last": LastPooling,
-    "mean": MeanPooling,
-    "max": MaxPooling,
-    "learnable": LearnablePooling,
-    "gated": GatedPooling,
-    "attention": AttentionPooling,
-    "multihead": MultiheadPooling,
-    "attentive_stats": AttentiveStatsPooling,
-    "exponential": ExponentialPooling,
-}
 # Trailing padding, leading padding, a gap, one real step.
 MASK_BT = torch.tensor(
     [[1, 1, 1, 1, 0, 0], [0, 0, 1, 1, 1, 1], [1, 0, 1, 0, 1, 0], [0, 0, 0, 1, 0, 0]],
@@ -34,10 +14,10 @@ MASK_BT = torch.tensor(
 )
 
 
-@pytest.fixture(params=list(POOLINGS))
+@pytest.fixture(params=options("pooling"))
 def pooling(request):
     torch.manual_seed(0)
-    module = POOLINGS[request.param](D, T)
+    module = instantiate(load("pooling", request.param))(D, T)
     if hasattr(module, "logits"):
         torch.nn.init.normal_(module.logits)
     return module
