@@ -127,7 +127,7 @@ def _plain(row: Any) -> dict[str, Any]:
 def _print(result: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from src.reporting.diagnosis import findings_view, what_if_table
+    from src.reporting.run_tables import findings_view, what_if_table
 
     console = Console()
     shown = f"{result['batches']} training batches, {result['windows']} windows"

@@ -15,7 +15,7 @@ def evaluate(config: DictConfig) -> None:
     """Load the checkpoint, score it on one split, print the scores; nothing is written."""
     from rich.console import Console
 
-    from src.reporting.scores import score_table
+    from src.reporting.run_tables import score_table
 
     try:
         scores = _scores(config)

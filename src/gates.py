@@ -44,7 +44,7 @@ def inspect_run(
     # Imported here: a slip on the command line is answered at once, without torch.
     import torch
 
-    from src.reporting.gates import gate_figure
+    from src.reporting.gate_figure import gate_figure
     from src.runs.calibration import rows_shown
     from src.runs.folder import find_checkpoint, folder_of
     from src.runs.gate_study import answers, trace_run
@@ -89,7 +89,7 @@ def _show_in_tensorboard(folder: Path, tag: str, figure: Any) -> None:
 def _print(picture: Path, answers: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from src.reporting.gates import gate_table
+    from src.reporting.run_tables import gate_table
 
     console = Console()
     console.print(gate_table(answers))

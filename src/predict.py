@@ -123,7 +123,7 @@ def _calibration(predictor: "Predictor", level: float) -> dict[str, Any]:
 def _print(result: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from src.reporting.forecasts import forecast_table
+    from src.reporting.run_tables import forecast_table
 
     Console().print(forecast_table(result))
 

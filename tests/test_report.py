@@ -61,7 +61,7 @@ def test_a_slip_is_one_line_and_exit_code_2(monkeypatch, tmp_path, capsys, argum
 
 
 def test_help_needs_neither_pandas_nor_torch():
-    loaded = "import sys, src.report, src.reporting.scores; print(*sys.modules)"
+    loaded = "import sys, src.report, src.reporting.run_tables; print(*sys.modules)"
     modules = subprocess.run(
         [sys.executable, "-c", loaded], capture_output=True, text=True, check=True
     ).stdout.split()

@@ -16,8 +16,7 @@ from benchmarks.claims.tables import (
 )
 from benchmarks.claims.verdict import MIXED, NO_RUNS, SEEDS, WORDS, Verdict, listed, span
 from benchmarks.claims.verdict import percent as as_percent
-from src.reporting.factors import count_of
-from src.reporting.texttable import markdown
+from src.reporting.text import count_of, markdown
 
 Judged = Sequence[tuple[Claim, Verdict]]
 LONG = 12

@@ -16,8 +16,7 @@ from benchmarks.claims.store import FOLDER, Results, read
 from benchmarks.claims.tables import cures_tables, ledger_table, words_table
 from benchmarks.claims.verdict import Verdict
 from src.files import write_text
-from src.reporting.factors import count_of
-from src.reporting.texttable import rich_table
+from src.reporting.text import count_of, rich_table
 
 PAGE = "claims.md"
 

@@ -12,7 +12,7 @@ from benchmarks.claims.curves import find_curves
 from benchmarks.claims.rows import FACTORS, add_goals, row_of
 from benchmarks.claims.table import Runs
 from src.files import write_text
-from src.reporting.folders import find_reports
+from src.reporting.runs import find_reports
 
 FOLDER, RUNS, CURVES, META = "claims", "runs.csv", "curves.json", "meta.json"
 _TEXT = (

@@ -19,9 +19,8 @@ from benchmarks.claims.verdict import (
     points,
     signed,
 )
-from src.reporting.factors import NOTHING
 from src.reporting.statistics import Estimate
-from src.reporting.texttable import TextTable
+from src.reporting.text import NOTHING, TextTable
 
 if TYPE_CHECKING:
     from benchmarks.claims.ledger import Claim

@@ -19,8 +19,8 @@ from benchmarks.claims.verdict import (
     span,
     verdict,
 )
-from src.reporting.factors import count_of
 from src.reporting.statistics import Estimate, estimate
+from src.reporting.text import count_of
 
 DEAD: dict[str, Any] = {"schedule": "dead_inputs"}
 LEARNED = ("learnable", "gated", "attention")

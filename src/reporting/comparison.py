@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from src.reporting.days import METRICS, TODAY, DailyLosses, daily_losses
-from src.reporting.effects import Effect, find_effects
-from src.reporting.factors import Factor, count_of, find_factors
-from src.reporting.groups import Group, summarise
+from src.reporting.factors import Factor, find_factors
+from src.reporting.groups import Effect, Group, find_effects, summarise
 from src.reporting.runs import fact_columns
 from src.reporting.statistics import FEWEST_DAYS, confidence_set, diebold_mariano
+from src.reporting.text import count_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from src.reporting.text import NOTHING
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -45,9 +47,6 @@ class Factor:
         return " ".join([f"{n}={v}" for n, v in pairs if v != NOTHING][:SHOWN_KEYS])
 
 
-NOTHING = "-"
-
-
 def text(value: Any, digits: int = MOST_DIGITS) -> str:
     """Return a config value as it is shown; of a path the last part.
 
@@ -61,15 +60,6 @@ def text(value: Any, digits: int = MOST_DIGITS) -> str:
     if isinstance(value, float):
         return f"{value:.{digits}g}"
     return Path(value).stem if isinstance(value, str) and value.endswith(".csv") else str(value)
-
-
-def count_of(number: int, noun: str) -> str:
-    """Return a number with its noun.
-
-    >>> count_of(1, "run"), count_of(2, "run")
-    ('1 run', '2 runs')
-    """
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def find_factors(facts: "pd.DataFrame") -> list[Factor]:

@@ -1,50 +1,44 @@
-"""The report as one HTML page that needs nothing but itself."""
+"""The report as one HTML page that needs nothing but itself, with its figures as SVG."""
 
+import io
+import math
+import re
 from collections.abc import Callable, Sequence
-from html import escape
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from src.reporting.comparison import Comparison
-from src.reporting.figures import days_figure, differences_figure, scores_figure
+from src.reporting.days import METRICS
+from src.reporting.groups import Group
+from src.reporting.statistics import Estimate
 from src.reporting.tables import comparison_tables, unfinished
-from src.reporting.texttable import TextTable
-from src.reporting.verdict import number, verdict
+from src.reporting.text import TextTable, number
+from src.reporting.verdict import standing, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1d2733; background: #fff; margin: 0 auto;
-  max-width: 62rem; padding: 1.5rem; }
-h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; }
-h3 { font-size: 1rem; margin: 1.8rem 0 .4rem; }
-.answer { background: #f2f7f4; border-left: 4px solid #1a6b3c; padding: .6rem 1rem; }
-.answer p { margin: .3rem 0; } .answer p:first-child { font-weight: 600; }
-.note, figcaption { color: #55606e; font-size: .88rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
-th { text-align: left; border-bottom: 2px solid #9aa3ad; vertical-align: bottom; }
-th, td { padding: .25rem .7rem .25rem 0; } td { border-bottom: 1px solid #e6e9ec; }
-.number { text-align: right; white-space: nowrap; }
-figure { margin: 1rem 0; } figure svg { width: 100%; height: auto; }
-details { margin-top: 2rem; } summary { cursor: pointer; font-weight: 600; }
-"""
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-
-_METHODS = (
-    "A group is the runs that differ in the seed only. Groups are ranked by the criterion named "
-    "above the ranking; the metric on the test part is shown beside it and took no part in the "
-    "choice.",
-    "Over seeds: mean, sample standard deviation and 95% t interval; differences to the best group "
-    "are paired by seed, and a difference is called real where its p-value, adjusted by Holm's "
-    "method for the number of comparisons, is below 5%.",
-    "Over test days: each day's loss is averaged over a group's seeds, then compared by the "
-    "Diebold-Mariano test (1995) with the small-sample correction of Harvey, Leybourne and Newbold "
-    "(1997) at horizon 1, and by the 95% model confidence set of Hansen, Lunde and Nason (2011; "
-    "1,000 stationary block bootstrap samples, seed 0).",
-    "A factor by itself: its options over those combinations of the other factors that were run "
-    "with every option under the same seed, averaged per seed.",
-)
+TEMPLATE = "page.html.jinja"
+COLOURS = {"best": "#1a6b3c", "same": "#55606e", "worse": "#b3361b", "better": "#2457a6"}
+LINES = ("#1a6b3c", "#2457a6", "#b3361b", "#8a5a00", "#6b3fa0", "#55606e")
+SHOWN_GROUPS = 30
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "report",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#9aa3ad",
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+}
 
 
 def page(
@@ -58,33 +52,31 @@ def page(
         runs: a row per run.
         remarks: what concerns all of them.
     """
-    parts = ["<h1>Comparison of runs</h1>", _p(title, "note"), *(_p(text) for text in remarks)]
-    for comparison in comparisons:
-        parts += _section(comparison)
-    rest = unfinished(runs)
-    parts += [_table(rest)] if rest else []
-    parts += ["<details><summary>Every run</summary>", _table(_every_run(runs)), "</details>"]
-    methods = "".join(_p(text, "note") for text in _METHODS)
-    parts += [f"<details><summary>How this was computed</summary>{methods}</details>"]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Comparison of runs</title><style>{_STYLE}</style></head><body>\n"
-        + "\n".join(parts)
-        + "\n</body></html>\n"
+    loader = FileSystemLoader(Path(__file__).parent)
+    pages = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    return pages.get_template(TEMPLATE).render(
+        title=title,
+        remarks=remarks,
+        sections=[_section(comparison) for comparison in comparisons],
+        unfinished=unfinished(runs),
+        every_run=_every_run(runs),
     )
 
 
-def _section(comparison: Comparison) -> list[str]:
-    answer = "".join(_p(sentence) for sentence in verdict(comparison))
-    tables = [_table(table) for table in comparison_tables(comparison)]
-    notes = [_p(note, "note") for note in comparison.notes]
-    head = [f"<h2>{escape(comparison.test_set)}</h2>", f'<div class="answer">{answer}</div>']
-    return [*head, *notes, tables[0], *_figures(comparison), *tables[1:]]
+def _section(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "test_set": comparison.test_set,
+        "answer": verdict(comparison),
+        "notes": comparison.notes,
+        "tables": comparison_tables(comparison),
+        "figures": _figures(comparison),
+    }
 
 
-def _figures(comparison: Comparison) -> list[str]:
+def _figures(comparison: Comparison) -> list[tuple[str, str]]:
+    """Return each figure there is something for, with its caption."""
     figures: list[tuple[bool, Callable[[Comparison], str], str]] = [
         (
             bool(comparison.ranked),
@@ -104,12 +96,7 @@ def _figures(comparison: Comparison) -> list[str]:
             "Rising: better than no model on these days. Falling: worse.",
         ),
     ]
-    return [_figure(draw(comparison), caption) for wanted, draw, caption in figures if wanted]
-
-
-def _figure(svg: str, caption: str) -> str:
-    text = escape(caption)
-    return f'<figure role="img" aria-label="{text}">{svg}<figcaption>{text}</figcaption></figure>'
+    return [(draw(comparison), caption) for wanted, draw, caption in figures if wanted]
 
 
 def _every_run(runs: "pd.DataFrame") -> TextTable:
@@ -122,22 +109,115 @@ def _every_run(runs: "pd.DataFrame") -> TextTable:
     return TextTable("", (*words, *scores), rows, len(words))
 
 
-def _table(table: TextTable) -> str:
-    def cell(tag: str, place: int, text: str) -> str:
-        kind = "" if place < table.names else ' class="number"'
-        return f"<{tag}{kind}>{escape(text)}</{tag}>"
+def scores_figure(comparison: Comparison) -> str:
+    """Return each group's metric: a point per seed, the mean and its interval."""
+    groups = comparison.ranked[:SHOWN_GROUPS]
+    scores = dict(list(comparison.scores.groupby("group")["metric"]))
 
-    def row(tag: str, cells: Sequence[str]) -> str:
-        return f"<tr>{''.join(cell(tag, place, text) for place, text in enumerate(cells))}</tr>"
+    def draw(axes: Axes) -> None:
+        for place, group in enumerate(groups):
+            colour = _colour(group, comparison.metric)
+            seeds = scores[group.label].to_numpy()
+            axes.plot(seeds, [place] * len(seeds), "o", color=colour, alpha=0.35, markersize=5)
+            _with_interval(axes, group.metric, place, colour)
+        _limit(axes, [value for group in groups for value in scores[group.label]])
+        axes.set_xlabel(comparison.metric + _draw_baseline(axes, comparison))
 
-    head = f"<h3>{escape(table.title)}</h3>" if table.title else ""
-    body = "\n".join(row("td", cells) for cells in table.rows)
-    caption = _p(table.caption, "note") if table.caption else ""
-    return (
-        f'{head}<div class="wide"><table><thead>{row("th", table.headers)}</thead>'
-        f"<tbody>{body}</tbody></table></div>{caption}"
-    )
+    return _rows(draw, groups)
 
 
-def _p(text: str, kind: str = "") -> str:
-    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
+def differences_figure(comparison: Comparison) -> str:
+    """Return each group's paired difference to the best group, with its interval."""
+    groups = comparison.ranked[1 : SHOWN_GROUPS + 1]
+
+    def draw(axes: Axes) -> None:
+        axes.axvline(0, color=COLOURS["best"], linewidth=1)
+        for place, group in enumerate(groups):
+            if group.metric_difference is not None and group.metric_difference.n:
+                _with_interval(
+                    axes, group.metric_difference, place, _colour(group, comparison.metric)
+                )
+        axes.set_xlabel(f"{comparison.metric}, difference to {comparison.ranked[0].name}")
+
+    return _rows(draw, groups)
+
+
+def days_figure(comparison: Comparison) -> str:
+    """Return, day by day, how much less each group has lost so far than the baseline.
+
+    Source: the graph of Goyal and Welch, Review of Financial Studies 21 (2008), section 1.
+    """
+    daily = comparison.daily
+    assert daily is not None
+    metric = METRICS[comparison.metric]
+
+    def draw(axes: Axes) -> None:
+        date = daily.date.astype("datetime64[D]")
+        axes.axhline(0, color="#9aa3ad", linestyle="--", linewidth=1)
+        shown = [group for group in comparison.ranked if group.label in daily.groups]
+        for group, colour in zip(shown, LINES, strict=False):
+            gained = np.cumsum(daily.baseline - daily.groups[group.label])
+            axes.plot(date, gained, color=colour, linewidth=1.3, label=group.name)
+        axes.set_ylabel(f'gained on "{metric.baseline}"\n(sum of {metric.unit})')
+        axes.legend(frameon=False, fontsize=9, loc="best")
+
+    return _svg(draw, height=3.4)
+
+
+def _draw_baseline(axes: Axes, comparison: Comparison) -> str:
+    """Mark the forecast that needs no model; return it in words where it lies outside."""
+    name, value = METRICS[comparison.metric].baseline, comparison.baseline
+    low, high = axes.get_xlim()
+    if not math.isfinite(value):
+        return ""
+    if not low <= value <= high:
+        return f' ("{name}", at {number(value)}, lies outside)'
+    axes.axvline(value, color="#9aa3ad", linestyle="--", linewidth=1)
+    transform = axes.get_xaxis_transform()
+    axes.annotate(name, (value, 1.0), xycoords=transform, va="bottom", ha="center", fontsize=9)
+    return ""
+
+
+def _colour(group: Group, metric: str) -> str:
+    if group.metric_difference is None:
+        return COLOURS["best"]
+    return COLOURS.get(standing(group, metric), COLOURS["same"])
+
+
+def _with_interval(axes: Axes, shown: Estimate, place: float, colour: str) -> None:
+    if math.isfinite(shown.low):
+        axes.plot([shown.low, shown.high], [place, place], color=colour, linewidth=1.6)
+    axes.plot([shown.mean], [place], "D", color=colour, markersize=5)
+
+
+def _limit(axes: Axes, values: Sequence[float]) -> None:
+    """Keep an interval of two seeds, often hundreds of times their distance, from filling it."""
+    low, high = min(values), max(values)
+    room = max(high - low, abs(high) * 1e-3)
+    left, right = axes.get_xlim()
+    axes.set_xlim(max(left, low - 2 * room), min(right, high + 2 * room))
+
+
+def _rows(draw: Callable[[Axes], None], groups: Sequence[Group]) -> str:
+    """Draw a row per group, the best on top."""
+
+    def with_labels(axes: Axes) -> None:
+        axes.set_yticks(range(len(groups)), [group.name for group in groups])
+        axes.set_ylim(len(groups) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x", color="#e6e9ec")
+        axes.set_axisbelow(True)
+        draw(axes)
+
+    return _svg(with_labels, height=1.0 + 0.34 * len(groups))
+
+
+def _svg(draw: Callable[[Axes], None], height: float) -> str:
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(9, height), layout="constrained")
+        draw(figure.add_subplot())
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    # In a page the XML head is out of place, and the width is the page's to choose.
+    text = buffer.getvalue()
+    return re.sub(r'width="[\d.]+pt" height="[\d.]+pt" ', "", text[text.index("<svg") :], count=1)

@@ -12,11 +12,9 @@ from rich.text import Text
 from src.files import to_plain, write_text
 from src.reporting.comparison import DEFAULT_METRIC, Comparison, compare
 from src.reporting.days import METRICS
-from src.reporting.factors import count_of
-from src.reporting.folders import Paths
-from src.reporting.runs import load_runs
+from src.reporting.runs import Paths, load_runs
 from src.reporting.tables import comparison_tables, unfinished
-from src.reporting.texttable import markdown, rich_table
+from src.reporting.text import count_of, markdown, rich_table
 from src.reporting.verdict import verdict
 
 if TYPE_CHECKING:

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING
 
 from src.reporting.comparison import Comparison
 from src.reporting.days import METRICS
-from src.reporting.effects import Option
-from src.reporting.factors import NOTHING, count_of
-from src.reporting.groups import Group
+from src.reporting.groups import Group, Option
 from src.reporting.statistics import DieboldMariano, Estimate
-from src.reporting.texttable import TextTable
-from src.reporting.verdict import ALPHA, interval, number, p_text, standing
+from src.reporting.text import NOTHING, TextTable, count_of, interval, number, p_text
+from src.reporting.verdict import ALPHA, standing
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,10 +5,9 @@ from typing import Literal
 
 from src.reporting.comparison import Comparison
 from src.reporting.days import METRICS
-from src.reporting.effects import Effect, Option
-from src.reporting.factors import count_of
-from src.reporting.groups import Group
-from src.reporting.statistics import LEVEL, Estimate
+from src.reporting.groups import Effect, Group, Option
+from src.reporting.statistics import LEVEL
+from src.reporting.text import count_of, interval, number, p_text
 
 ALPHA = 1 - LEVEL
 FEW_SEEDS = 5
@@ -58,38 +57,6 @@ def standing(compared: Group | Option, metric: str) -> Standing:
         return "same"
     higher = compared.metric_difference.mean > 0
     return "better" if higher == METRICS[metric].higher_is_better else "worse"
-
-
-def number(value: float | None, sign: str = "") -> str:
-    """Return a number as it is read; "-" where there is none.
-
-    >>> number(1234.56), number(19.83226), number(0.374239), number(-0.0045, "+"), number(math.nan)
-    ('1234.6', '19.832', '0.3742', '-0.0045', '-')
-    >>> number(0.0), number(0.000031)
-    ('0.0000', '3.1e-05')
-    """
-    if value is None or not math.isfinite(value):
-        return "-"
-    if 0 < abs(value) < 0.001:
-        return f"{value:{sign}.2g}"
-    decimals = 4 if abs(value) < 1 else 3 if abs(value) < 100 else 1
-    return f"{value:{sign}.{decimals}f}"
-
-
-def interval(estimate: Estimate, sign: str = "") -> str:
-    """Return the interval, or how many seeds are too few for one."""
-    if math.isnan(estimate.low):
-        return f"n={estimate.n}"
-    return f"{number(estimate.low, sign)} to {number(estimate.high, sign)}"
-
-
-def p_text(p_value: float) -> str:
-    """Return a p-value as it is read.
-
-    >>> p_text(0.0304), p_text(0.00002)
-    ('0.030', '<0.001')
-    """
-    return "-" if math.isnan(p_value) else "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
 def _best(comparison: Comparison) -> str:

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.data import PriceDataModule
 from src.files import write_text
-from src.reporting.scores import ratio
+from src.reporting.run_tables import ratio
 from src.runs.folder import CONFIG, FORECASTS, environment, write_report
 from src.training.module import RegressionModule
 

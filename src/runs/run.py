@@ -14,7 +14,7 @@ from rich.console import Console
 from src.board.run_page import RunPage
 from src.data import PriceDataModule
 from src.models.contract import PARTS, parts_used
-from src.reporting.scores import score_table
+from src.reporting.run_tables import score_table
 from src.runs.allocator import keep_freed_memory
 from src.runs.build import (
     build_callbacks,

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from src.reporting import load_runs
-from src.reporting.folders import death
+from src.reporting.runs import death
 from tests.reporting.fabricate import fabricate
 
 

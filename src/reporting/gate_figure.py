@@ -1,17 +1,15 @@
-"""The gates of a recurrent network: drawn over the price window, and counted.
+"""The gates of a recurrent network, drawn over the price window.
 
 Shapes: L layers, T days of the window, D hidden size.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from rich.table import Table
 
 # Okabe and Ito 2008: told apart by the colour-blind.
 COLOURS = {
@@ -22,8 +20,6 @@ COLOURS = {
     "update": "#0072B2",
 }
 RISING, FALLING = "#009E73", "#D55E00"
-CLAIMED = {5: 0.95, 10: 0.85, 20: 0.75, 50: 0.60}
-"""What textbooks say an LSTM keeps after so many days."""
 
 
 def gate_figure(
@@ -58,50 +54,6 @@ def gate_figure(
             grid.set_ylabel(f"{name}, units" if layer == 0 else "")
         grids[-1].tick_params(axis="x", rotation=30)
     return figure
-
-
-def gate_table(answers: Mapping[str, Any]) -> Table:
-    """Return the answers to what is claimed of gates and memory, as a table for a terminal.
-
-    Args:
-        answers: `cell`, `gate`, `windows`, `trace_error`, `keeping`, `kept`, `retention` and
-            `parameters`, as plain values.
-    """
-    gate, cell = answers["gate"], answers["cell"]
-    table = Table(
-        title=f"{cell.upper()} on {answers['windows']} windows that share no day",
-        title_justify="left",
-        caption=f"Gates recomputed from the weights: at most {answers['trace_error']:.1e} off.",
-        caption_justify="left",
-    )
-    for header in ("claim", "measured", "value [95% interval]"):
-        table.add_column(header)
-    for layer, found in enumerate(answers["keeping"], start=1):
-        claim = "80% kept on rising days" if layer == 1 else ""
-        for name in ("rising", "falling", "difference"):
-            what = f"layer {layer}, {gate} gate, {name}" + (" days" if name[0] != "d" else "")
-            digits = 4 if name == "difference" else 3
-            table.add_row(claim, what, _with_interval(found[name], digits))
-            claim = ""
-    table.add_section()
-    state = "cell" if cell == "lstm" else "hidden state"
-    for lag, influence in answers["retention"].items():
-        kept = ", ".join(f"{layer[lag]:.1%}" for layer in answers["kept"])
-        what = f"{state} left, by layer; influence on forecast"
-        table.add_row(f"{CLAIMED[lag]:.0%} kept after {lag} days", what, f"{kept}; {influence:.1%}")
-    table.add_section()
-    counts = answers["parameters"]
-    table.add_row(
-        "LSTM = 4 x RNN parameters",
-        "layers of this size",
-        "\n".join(f"{name} {n:,} ({n / counts['rnn']:.2f}x)" for name, n in counts.items()),
-    )
-    return table
-
-
-def _with_interval(values: list[float], digits: int) -> str:
-    mean, low, high = (f"{value:.{digits}f}" for value in values)
-    return f"{mean} [{low}, {high}]"
 
 
 def _draw_prices(axes: Axes, dates: NDArray, closes: NDArray) -> None:

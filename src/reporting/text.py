@@ -1,12 +1,59 @@
-"""A table of text cells, and how it looks in a terminal and in Markdown."""
+"""Words for numbers, and tables of text: how they look in a terminal and in Markdown."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
+if TYPE_CHECKING:
+    from src.reporting.statistics import Estimate
+
+NOTHING = "-"
 NARROWEST_NAME = 9
+
+
+def count_of(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> count_of(1, "run"), count_of(2, "run")
+    ('1 run', '2 runs')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def number(value: float | None, sign: str = "") -> str:
+    """Return a number as it is read; "-" where there is none.
+
+    >>> number(1234.56), number(19.83226), number(0.374239), number(-0.0045, "+"), number(math.nan)
+    ('1234.6', '19.832', '0.3742', '-0.0045', '-')
+    >>> number(0.0), number(0.000031)
+    ('0.0000', '3.1e-05')
+    """
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    if 0 < abs(value) < 0.001:
+        return f"{value:{sign}.2g}"
+    decimals = 4 if abs(value) < 1 else 3 if abs(value) < 100 else 1
+    return f"{value:{sign}.{decimals}f}"
+
+
+def interval(estimate: "Estimate", sign: str = "") -> str:
+    """Return the interval, or how many seeds are too few for one."""
+    if math.isnan(estimate.low):
+        return f"n={estimate.n}"
+    return f"{number(estimate.low, sign)} to {number(estimate.high, sign)}"
+
+
+def p_text(p_value: float) -> str:
+    """Return a p-value as it is read.
+
+    >>> p_text(0.0304), p_text(0.00002)
+    ('0.030', '<0.001')
+    """
+    return NOTHING if math.isnan(p_value) else "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,264 @@
+"""What a command shows of one run in a terminal: scores, forecasts, findings, gates."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from src.reporting.text import count_of
+
+_ROWS = (
+    ("rmse", "RMSE", "price", "{:.2f}"),
+    ("mae", "MAE", "price", "{:.2f}"),
+    ("mape", "MAPE", "%", "{:.3f}"),
+    ("directional_accuracy", "directional accuracy", "share", "{:.3f}"),
+)
+
+
+CLAIMED = {5: 0.95, 10: 0.85, 20: 0.75, 50: 0.60}
+"""What textbooks say an LSTM keeps after so many days."""
+SHOWN_NAMES = 8
+NO_ALARM = "No alarm: zero by construction, or features too rare to tell from dead ones here"
+
+
+def score_table(
+    model: Mapping[str, float], baseline: Mapping[str, float], title: str = "Test scores"
+) -> Table:
+    """Return the scores as a table for a terminal.
+
+    Args:
+        model: metric names and the model's values.
+        baseline: the same for "tomorrow = today"; for the direction, for "always up".
+        title: what was scored.
+    """
+    table = _titled(title, ratio_sentence(ratio(model["rmse"], baseline["rmse"])))
+    for header in ("metric", "unit", "model", "tomorrow = today", "ratio"):
+        table.add_column(header, justify="left" if header in ("metric", "unit") else "right")
+    for key, name, unit, form in _ROWS:
+        note = " (always up)" if key == "directional_accuracy" else ""
+        table.add_row(
+            name,
+            unit,
+            form.format(model[key]),
+            form.format(baseline[key]) + note,
+            f"{ratio(model[key], baseline[key]):.3f}",
+        )
+    return table
+
+
+def ratio(value: float, baseline: float) -> float:
+    """Return value / baseline, NaN where the baseline is 0."""
+    return value / baseline if baseline else math.nan
+
+
+def ratio_sentence(rmse_ratio: float) -> str:
+    """Say in a sentence what the ratio of the two RMSEs means.
+
+    >>> ratio_sentence(8.9)
+    'The model is 8.90 times as wrong as "tomorrow = today".'
+    >>> ratio_sentence(0.95)
+    'The model removes 5.0% of the error of "tomorrow = today".'
+    """
+    if not math.isfinite(rmse_ratio):
+        return "No verdict: a score is missing."
+    if rmse_ratio >= 1.1:
+        return f'The model is {rmse_ratio:.2f} times as wrong as "tomorrow = today".'
+    if rmse_ratio > 1.0005:
+        return f'The model adds {(rmse_ratio - 1) * 100:.1f}% to the error of "tomorrow = today".'
+    if rmse_ratio < 0.9995:
+        return (
+            f'The model removes {(1 - rmse_ratio) * 100:.1f}% of the error of "tomorrow = today".'
+        )
+    return 'The model is as good as "tomorrow = today", no better.'
+
+
+def forecast_table(result: Mapping[str, Any]) -> Table:
+    """Return the forecasts, a row a window.
+
+    Args:
+        result: `level`, `coverage` on the run's test part and `forecasts`, as plain values.
+    """
+    level = result["level"]
+    rows = result["forecasts"]
+    known = [row for row in rows if row["price"] is not None]
+    table = _titled("Forecasts for the following day", _forecast_caption(result, known))
+    headers = ["last day", "tomorrow = today", "model", "change"]
+    headers += [f"{level:.4g} interval"] if level is not None else []
+    headers += ["price that came"] if known else []
+    for header in headers:
+        table.add_column(header, justify="right", no_wrap=True)
+    for row in rows:
+        change = row["predicted_price"] / row["last_price"] - 1
+        cells = [str(row["last_day"]), _price(row["baseline"]), _price(row["predicted_price"])]
+        cells.append(f"{change:+.2%}")
+        if level is not None:
+            cells.append(" to ".join(map(_price, row["interval"])))
+        if known:
+            cells.append("" if row["price"] is None else _price(row["price"]))
+        table.add_row(*cells)
+    return table
+
+
+def _forecast_caption(result: Mapping[str, Any], known: list[Mapping[str, Any]]) -> str:
+    if result["level"] is None:
+        return "No intervals: the run has no calibration and its data cannot be read."
+    coverage = result["coverage"]
+    lines = [
+        f"On the run's test part the {result['level']:.4g} interval held on "
+        f"{coverage['test']:.1%} of {coverage['windows']} days."
+    ]
+    if len(known) > 1:
+        held = sum(row["interval"][0] <= row["price"] <= row["interval"][1] for row in known)
+        model, naive = (
+            sum((row["price"] - row[name]) ** 2 for row in known) ** 0.5
+            for name in ("predicted_price", "baseline")
+        )
+        lines.append(
+            f"On the {len(known)} days here whose price is known, on {held / len(known):.1%}."
+        )
+        if naive > 0:
+            lines.append(f'There the RMSE is {model / naive:.4f} of that of "tomorrow = today".')
+    return "\n".join(lines)
+
+
+def _price(value: float) -> str:
+    """Show two decimals, or six significant digits where a price is small.
+
+    >>> _price(43.2912345), _price(2506.85), _price(0.000123456789)
+    ('43.29', '2506.85', '0.000123457')
+    """
+    small = 0 < abs(value) < 10
+    return f"{value:.{5 - math.floor(math.log10(abs(value))) if small else 2}f}"
+
+
+def findings_view(diagnosis: Mapping[str, Any]) -> Group:
+    """Return the findings, most severe first, each with its place, names, proof and remedy.
+
+    Args:
+        diagnosis: a diagnosis as plain values.
+    """
+    findings = diagnosis["findings"]
+    alarms = [finding for finding in findings if not finding["benign"]]
+    head = f"{count_of(len(alarms), 'finding')} to act on"
+    lines: list[Any] = [Text(head if alarms else "Healthy: nothing to act on.", style="bold")]
+    for number, finding in enumerate(alarms, start=1):
+        lines += _lines(finding, f"{number}. ", "bold red")
+    benign = [finding for finding in findings if finding["benign"]]
+    if benign:
+        lines.append(Text(NO_ALARM, style="bold"))
+    for finding in benign:
+        lines += _lines(finding, "- ", "green")
+    return Group(*lines)
+
+
+def _lines(finding: Mapping[str, Any], mark: str, style: str) -> list[RenderableType]:
+    place = finding["parameter"] or finding["module"] or "model"
+    head = Text.assemble(
+        mark, (finding["cause"], style), f" in {place}: {finding['fraction']:.1%} of its gradient"
+    )
+    if finding["confirmed"] is not None:
+        proof = "confirmed" if finding["confirmed"] else "not confirmed"
+        head.append(f" ({proof} by intervention)")
+    lines: list[RenderableType] = [head]
+    if any(isinstance(index, str) for index in finding["indices"]):
+        lines.append(Padding(Text(_names(finding["indices"]), style="dim"), (0, 0, 0, 3)))
+    if finding["remedy"]:
+        lines.append(Padding(Text(finding["remedy"]), (0, 0, 0, 3)))
+    return lines
+
+
+def _names(indices: Sequence[Any]) -> str:
+    shown = ", ".join(str(index) for index in indices[:SHOWN_NAMES])
+    more = len(indices) - SHOWN_NAMES
+    return f"{len(indices)}: {shown}" + (f", and {more} more" if more > 0 else "")
+
+
+def what_if_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return what each option does to the gradient of the first weight that sees the features.
+
+    Args:
+        rows: group, option, current, refused and, where not refused, zero_fraction, dead_columns,
+            distinct_columns, columns, gradient_norm, loss.
+    """
+    table = _titled("What if: the same batches under each option", _what_if_caption(rows))
+    for header in ("group", "option", "zeros", "dead", "distinct", "|grad|", "loss"):
+        text = header in ("group", "option")
+        table.add_column(header, justify="left" if text else "right", no_wrap=True)
+    previous = None
+    for row in rows:
+        if previous not in (None, row["group"]):
+            table.add_section()
+        shown_group = "" if previous == row["group"] else row["group"]
+        previous = row["group"]
+        option = f"[bold]{row['option']} *[/]" if row["current"] else row["option"]
+        if row["refused"]:
+            table.add_row(shown_group, option, *["-"] * 5)
+            continue
+        table.add_row(
+            shown_group,
+            option,
+            f"{row['zero_fraction']:.1%}",
+            str(row["dead_columns"]),
+            f"{row['distinct_columns']} of {row['columns']}",
+            f"{row['gradient_norm']:.3g}",
+            f"{row['loss']:.3g}",
+        )
+    return table
+
+
+def _what_if_caption(rows: Sequence[Mapping[str, Any]]) -> str:
+    parameter = next((row["parameter"] for row in rows if not row["refused"]), "")
+    return (
+        f"zeros, dead and distinct columns of {parameter}; |grad| of all parameters.\n"
+        "* as it is now; - does not fit this model or data."
+    )
+
+
+def gate_table(answers: Mapping[str, Any]) -> Table:
+    """Return the answers to what is claimed of gates and memory, as a table for a terminal.
+
+    Args:
+        answers: `cell`, `gate`, `windows`, `trace_error`, `keeping`, `kept`, `retention` and
+            `parameters`, as plain values.
+    """
+    gate, cell = answers["gate"], answers["cell"]
+    table = _titled(
+        f"{cell.upper()} on {answers['windows']} windows that share no day",
+        f"Gates recomputed from the weights: at most {answers['trace_error']:.1e} off.",
+    )
+    for header in ("claim", "measured", "value [95% interval]"):
+        table.add_column(header)
+    for layer, found in enumerate(answers["keeping"], start=1):
+        claim = "80% kept on rising days" if layer == 1 else ""
+        for name in ("rising", "falling", "difference"):
+            what = f"layer {layer}, {gate} gate, {name}" + (" days" if name[0] != "d" else "")
+            digits = 4 if name == "difference" else 3
+            table.add_row(claim, what, _value(found[name], digits))
+            claim = ""
+    table.add_section()
+    state = "cell" if cell == "lstm" else "hidden state"
+    for lag, influence in answers["retention"].items():
+        kept = ", ".join(f"{layer[lag]:.1%}" for layer in answers["kept"])
+        what = f"{state} left, by layer; influence on forecast"
+        table.add_row(f"{CLAIMED[lag]:.0%} kept after {lag} days", what, f"{kept}; {influence:.1%}")
+    table.add_section()
+    counts = answers["parameters"]
+    table.add_row(
+        "LSTM = 4 x RNN parameters",
+        "layers of this size",
+        "\n".join(f"{name} {n:,} ({n / counts['rnn']:.2f}x)" for name, n in counts.items()),
+    )
+    return table
+
+
+def _value(values: list[float], digits: int) -> str:
+    mean, low, high = (f"{value:.{digits}f}" for value in values)
+    return f"{mean} [{low}, {high}]"
+
+
+def _titled(title: str, caption: str) -> Table:
+    return Table(title=title, title_justify="left", caption=caption, caption_justify="left")
