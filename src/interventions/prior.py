@@ -185,8 +185,7 @@ class PoolingPrior:
             if self.kl_weight or self.entropy_weight:
                 raise ValueError(
                     "this pooling_prior penalises trained weights over time, which the model "
-                    f"lacks, got {name}: choose pooling=learnable, gated, attention, multihead, "
-                    "attentive_stats or exponential"
+                    f"lacks, got {name}: choose one that has, as pooling=learnable or attention"
                 )
         elif self._callbacks or self.kl_weight:
             self.target(pooling.context_length)

@@ -182,9 +182,7 @@ def test_penalties_go_with_every_pooling_whose_weights_are_learned(name: str, te
 @pytest.mark.parametrize("term", ["kl_weight", "entropy_weight"])
 @pytest.mark.parametrize("name", FIXED)
 def test_penalties_are_refused_where_no_weight_is_learned(name: str, term: str) -> None:
-    with pytest.raises(
-        ValueError, match=f"got {name}Pooling: choose pooling=learnable, gated, att"
-    ):
+    with pytest.raises(ValueError, match=f"got {name}Pooling: choose one that has, as"):
         PoolingPrior(**{term: 0.1}).check(make_pooling(name))
 
 
