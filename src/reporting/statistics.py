@@ -5,12 +5,13 @@ whether another stretch of days would. Both are asked, by different tools.
 """
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtr, stdtrit
+from scipy import stats
 
 LEVEL = 0.95
 FEWEST_DAYS = 30
@@ -46,15 +47,11 @@ def estimate(values: ArrayLike, level: float = LEVEL) -> Estimate:
     x = np.asarray(values, dtype=float)
     x = x[np.isfinite(x)]
     nan, n = math.nan, len(x)
-    if n == 0:
-        return Estimate(nan, nan, nan, nan, 0, nan)
-    mean = float(x.mean())
-    if n == 1:
-        return Estimate(mean, nan, nan, nan, 1, nan)
-    sd = float(x.std(ddof=1))
-    error = sd / math.sqrt(n)
-    half = float(stdtrit(n - 1, 0.5 + level / 2)) * error
-    return Estimate(mean, sd, mean - half, mean + half, n, _two_sided(mean, error, n - 1)[1])
+    mean = float(x.mean()) if n else nan
+    if n < 2:
+        return Estimate(mean, nan, nan, nan, n, nan)
+    _, p_value, low, high = _t_test(x, level)
+    return Estimate(mean, float(x.std(ddof=1)), low, high, n, p_value)
 
 
 class DieboldMariano(NamedTuple):
@@ -65,54 +62,47 @@ class DieboldMariano(NamedTuple):
     n: int
 
 
-def diebold_mariano(losses_a: ArrayLike, losses_b: ArrayLike, horizon: int = 1) -> DieboldMariano:
-    """Test whether two forecasts of the same days lose the same on average.
+def diebold_mariano(losses_a: ArrayLike, losses_b: ArrayLike) -> DieboldMariano:
+    """Test whether two forecasts of the following day lose the same on average.
 
-    With d the difference of the losses, its mean over the root of its long-run variance
-    (autocovariances up to horizon - 1) is scaled by sqrt((n + 1 - 2h + h(h - 1) / n) / n) and
-    compared with Student's t with n - 1 degrees of freedom. At horizon 1 the days' differences
-    count as uncorrelated.
+    One day ahead the days' differences count as uncorrelated, and the statistic with its
+    small-sample correction is that of the paired t test with n - 1 degrees of freedom.
 
     Args:
         losses_a: (n,) the first forecast's loss a day, any unit.
         losses_b: (n,) the second one's, the same days and unit.
-        horizon: steps ahead the forecasts are made.
 
     Returns:
-        The statistic and its two-sided p-value: 0 and 1 for identical losses, NaN where the
-        estimated variance is not positive.
+        The statistic and its two-sided p-value: 0 and 1 for identical losses.
 
     Raises:
-        ValueError: the losses do not match, or are too few for the horizon.
+        ValueError: the losses do not match, or are fewer than two.
         Source: Diebold and Mariano, J. Business & Economic Statistics 13 (1995); correction:
-        Harvey, Leybourne and Newbold, Int. J. Forecasting 13 (1997), equations 8 and 9.
+        Harvey, Leybourne and Newbold, Int. J. Forecasting 13 (1997), equations 8 and 9 at h = 1.
 
     >>> test = diebold_mariano([1, 4, 3, 6], [0, 2, 0, 2])
     >>> round(test.statistic, 4), round(test.p_value, 4)
     (3.873, 0.0305)
     """
     a, b = np.asarray(losses_a, dtype=float), np.asarray(losses_b, dtype=float)
-    if a.shape != b.shape or a.ndim != 1:
-        raise ValueError(f"losses must be two series of one length, got {a.shape} and {b.shape}")
-    n, h = len(a), horizon
-    if not 1 <= h < n:
-        raise ValueError(f"horizon must be in [1, {n}) for {n} days, got {horizon}")
-    difference = a - b
-    mean = float(difference.mean())
-    centred = difference - mean
-    covariances = [float(centred[k:] @ centred[: n - k]) / n for k in range(h)]
-    variance = (covariances[0] + 2 * sum(covariances[1:])) / n
-    if variance < 0:
-        return DieboldMariano(math.nan, math.nan, n)
-    correction = math.sqrt((n + 1 - 2 * h + h * (h - 1) / n) / n)
-    return DieboldMariano(*_two_sided(mean * correction, math.sqrt(variance), n - 1), n)
+    if a.shape != b.shape or a.ndim != 1 or len(a) < 2:
+        raise ValueError(
+            f"losses must be two series of the same 2 days or more, got {a.shape} and {b.shape}"
+        )
+    statistic, p_value, _, _ = _t_test(a - b)
+    return DieboldMariano(statistic, p_value, len(a))
 
 
-def _two_sided(mean: float, error: float, freedom: int) -> tuple[float, float]:
-    """Return t = mean / error and its two-sided p-value."""
-    if error == 0:
-        return (0.0, 1.0) if mean == 0 else (math.copysign(math.inf, mean), 0.0)
-    return mean / error, float(2 * stdtr(freedom, -abs(mean / error)))
+def _t_test(x: NDArray, level: float = LEVEL) -> tuple[float, float, float, float]:
+    """Return t and the two-sided p-value of a mean of 0, and both ends of the mean's interval."""
+    if not x.any():
+        return 0.0, 1.0, 0.0, 0.0
+    with warnings.catch_warnings():
+        # Equal values divide by 0 and give infinity, as they should; nearly equal ones lose digits.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        test = stats.ttest_1samp(x, 0.0)
+        low, high = test.confidence_interval(level)
+    return float(test.statistic), float(test.pvalue), float(low), float(high)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -123,13 +113,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
-    known = sorted((p, i) for i, p in enumerate(p_values) if not math.isnan(p))
-    adjusted = [math.nan] * len(p_values)
-    largest = 0.0
-    for place, (p, i) in enumerate(known):
-        largest = max(largest, min(1.0, p * (len(known) - place)))
-        adjusted[i] = largest
-    return adjusted
+    # Imported here: only groups that are compared need it.
+    from statsmodels.stats.multitest import multipletests
+
+    adjusted = np.array(p_values, dtype=float)
+    known = np.isfinite(adjusted)
+    if known.any():
+        adjusted[known] = multipletests(adjusted[known], method="holm")[1]
+    return adjusted.tolist()
 
 
 def confidence_set(losses_nk: ArrayLike, repetitions: int = 1000, seed: int = 0) -> NDArray:
