@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from src.data import PriceDataModule
-from src.diagnostics.retention import half_life, prediction_memory, retention
+from src.diagnostics.memory import half_life, prediction_memory, retention
 from src.models.norm import Norm
 from src.models.pooling import LastPooling
 from src.models.recurrent import RecurrentEncoder

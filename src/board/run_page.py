@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 
 from src.board.pictures import forecast_figure
-from src.diagnostics.lightning.board import Board
+from src.diagnostics.lightning.log_writer import LogWriter
 
 GROUPS = ("data", "model", "pooling", "pooling_prior", "norm", "dropout", "optimizer")
 FIRST = {"model", "norm", "pooling", "pooling_prior", "seed"}
@@ -55,11 +55,11 @@ class RunPage:
         self._trainer = trainer
         self._report = report
         self._columns = hyperparameters(report, overrides)
-        self._board = Board(())
+        self._board = LogWriter(())
 
     def __enter__(self) -> Self:
         """Show what is about to run."""
-        self._board = Board(self._trainer.loggers if self._trainer.is_global_zero else ())
+        self._board = LogWriter(self._trainer.loggers if self._trainer.is_global_zero else ())
         self._board.layout()
         self._board.summary(columns_summary(self._columns, FIRST, METRICS))
         self._board.summary(start_summary(self._columns, time.time()))

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from src.board.pictures import heatmap
-from src.diagnostics.lightning.base import Callback
-from src.diagnostics.lightning.board import Board
-from src.diagnostics.retention import LAGS, half_life, prediction_memory, retention
+from src.diagnostics.lightning.callback import Callback
+from src.diagnostics.lightning.log_writer import LogWriter
+from src.diagnostics.memory import LAGS, half_life, prediction_memory, retention
 
 MAX_SAMPLES = 32
 """Windows of a batch that are measured."""
@@ -48,13 +48,13 @@ class MemoryMonitor(Callback):
     def _reset(self) -> None:
         self.latest: dict[str, float] = {}
         self.history: list[dict[str, Any]] = []
-        self._board = Board(())
+        self._board = LogWriter(())
         self._last_step = 0
 
     def on_train_start(self, trainer: Any, pl_module: nn.Module) -> None:
         """Forget an earlier fit, and find the loggers."""
         self._reset()
-        self._board = Board(trainer.loggers if trainer.is_global_zero else ())
+        self._board = LogWriter(trainer.loggers if trainer.is_global_zero else ())
         self._last_step = trainer.global_step
 
     def on_train_batch_end(

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from src.board.run_page import markdown_rows
-from src.diagnostics.lightning.board import Board
+from src.diagnostics.lightning.log_writer import LogWriter
 
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
@@ -93,7 +93,7 @@ class Milestones(pl.Callback):
         if trainer.is_global_zero:
             Console().print(_table(self.results))
             text = _markdown(self.results)
-            Board(trainer.loggers).text("milestones", text, self._last_step)
+            LogWriter(trainer.loggers).text("milestones", text, self._last_step)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs to know of the steps before."""

@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from src.board.pictures import heatmap
 from src.callbacks.pooling_hooks import Caught, PoolingHooks, is_compiled, pooling_statistics
 from src.diagnostics.isolation import untouched
-from src.diagnostics.lightning.base import Callback
-from src.diagnostics.lightning.board import Board
-from src.diagnostics.lightning.history import History
-from src.diagnostics.lightning.replay import Replay
-from src.diagnostics.transfer import Inbox, Pending
+from src.diagnostics.lightning.callback import Callback, History
+from src.diagnostics.lightning.log_writer import LogWriter
+from src.diagnostics.lightning.stand_in import StandIn
+from src.diagnostics.measuring.async_copy import Inbox, Pending
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +75,7 @@ class PoolingMonitor(Callback):
         self._names: list[str] | None = None
         self._hooks: PoolingHooks | None = None
         self._inbox = Inbox()
-        self._board = Board(())
+        self._board = LogWriter(())
         self._replays = False
         self._armed = False
         self._idle = 0
@@ -93,7 +92,7 @@ class PoolingMonitor(Callback):
 
     def on_train_start(self, trainer: Any, pl_module: nn.Module) -> None:
         """Find the loggers."""
-        self._board = Board(trainer.loggers if trainer.is_global_zero else ())
+        self._board = LogWriter(trainer.loggers if trainer.is_global_zero else ())
         self._replays = is_compiled(pl_module)
         self._step = trainer.global_step
 
@@ -159,7 +158,7 @@ class PoolingMonitor(Callback):
 
     def _replayed(self, trainer: Any, pl_module: nn.Module, batch: Any) -> dict[str, Caught]:
         """Replay a batch on an eager stand-in and return what its poolings did."""
-        replay = Replay(trainer, pl_module)
+        replay = StandIn(trainer, pl_module)
         with untouched(replay.module), torch.enable_grad():
             hooks = PoolingHooks(replay.module.named_modules())
             losses = [loss.sum() for loss, _ in replay.losses(replay.module, batch)]

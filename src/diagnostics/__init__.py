@@ -4,10 +4,10 @@ Shapes: B batch, T time steps, F input features, D hidden size.
 """
 
 from src.diagnostics.causes import CAUSES
-from src.diagnostics.context import TrainingContext
 from src.diagnostics.diagnose import diagnose
 from src.diagnostics.findings import Diagnosis, Finding
-from src.diagnostics.summary import ParameterGradient, summarize_gradient, summarize_gradients
+from src.diagnostics.gradient import ParameterGradient, summarize_gradient, summarize_gradients
+from src.diagnostics.symptoms.symptoms import TrainingContext
 
 MEANING = {name: cause.meaning for name, cause in CAUSES.items()}
 """One clause per cause, in the order in which a root cause outranks its consequences."""

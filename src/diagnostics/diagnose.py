@@ -10,12 +10,11 @@ import torch
 from torch import nn
 
 from src.diagnostics.causes import CAUSES, Candidate, Cause, Experiment
-from src.diagnostics.context import TrainingContext
 from src.diagnostics.findings import Diagnosis, Finding
 from src.diagnostics.isolation import untouched
 from src.diagnostics.rank import rank
-from src.diagnostics.record import Record
-from src.diagnostics.replay import LossFunction, list_parameters, measure
+from src.diagnostics.symptoms.replay import LossFunction, find_symptoms
+from src.diagnostics.symptoms.symptoms import Symptoms, TrainingContext
 
 Optimizers = torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None
 
@@ -62,33 +61,20 @@ def diagnose(
         raise ValueError(f"batches must hold at least one batch, got {batches!r}")
     optimizers = _as_list(optimizer)
     with untouched(model):
-        record = find_symptoms(model, taken, loss_fn, optimizers, context)
-    record.feature_names = tuple(feature_names) if feature_names is not None else None
-    candidates = find_causes(record)
+        symptoms = find_symptoms(model, taken, loss_fn, optimizers, context)
+    symptoms.feature_names = tuple(feature_names) if feature_names is not None else None
+    candidates = find_causes(symptoms)
     with untouched(model):
-        experiment = Experiment(model, taken, loss_fn, optimizers, record)
+        experiment = Experiment(model, taken, loss_fn, optimizers, symptoms)
         proved = [prove(experiment, candidate) for candidate in candidates]
         proved += find_by_trial(experiment)
-    loss = sum(record.loss_values) / len(record.loss_values)
+    loss = sum(symptoms.loss_values) / len(symptoms.loss_values)
     return Diagnosis(findings=rank(proved), loss=loss, num_batches=len(taken))
 
 
-def find_symptoms(
-    model: nn.Module,
-    batches: Sequence[Any],
-    loss_fn: LossFunction,
-    optimizers: Sequence[torch.optim.Optimizer],
-    context: TrainingContext | None = None,
-) -> Record:
-    """Step 1: replay the batches with hooks and return plain numbers."""
-    record = list_parameters(model, optimizers, context)
-    measure(model, batches, loss_fn, record)
-    return record
-
-
-def find_causes(record: Record) -> list[Finding]:
+def find_causes(symptoms: Symptoms) -> list[Finding]:
     """Step 2: ask every cause what it finds in the numbers and return the candidates."""
-    return [_named(cause, found) for cause in CAUSES.values() for found in cause.find(record)]
+    return [_named(cause, found) for cause in CAUSES.values() for found in cause.find(symptoms)]
 
 
 def prove(experiment: Experiment, finding: Finding) -> Finding:

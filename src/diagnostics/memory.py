@@ -1,4 +1,6 @@
-"""Memory over time: how far back the last output still feels the input, and who gets the gradient.
+"""Memory over time: how far back the last output still feels the input, and how it fades.
+
+Shapes: B batch, T time steps, F input features.
 
 Source: Pascanu, Mikolov & Bengio, "On the difficulty of training recurrent neural networks", 2013.
 """
@@ -6,7 +8,12 @@ Source: Pascanu, Mikolov & Bengio, "On the difficulty of training recurrent neur
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from src.diagnostics.isolation import untouched
+
+LAGS = (5, 10, 20, 50)
+"""Lags at which retention is reported."""
 
 
 def memory_over_time(
@@ -41,24 +48,6 @@ def memory_over_time(
     return (squares / probes).sqrt().mean(0)
 
 
-def gradient_share(grad_btd: Tensor) -> Tensor:
-    """Return the share of the gradient that each time step receives.
-
-    Args:
-        grad_btd: (B, T, D) gradient of the loss at the hidden states dL/dh_t.
-
-    Returns:
-        (T,) norm over batch and features at each step, divided by the sum over steps; zeros where
-        there is no gradient at all.
-
-    >>> gradient_share(torch.tensor([[[3.0, 4.0], [0.0, 15.0]]]))
-    tensor([0.2500, 0.7500], dtype=torch.float64)
-    """
-    norms = grad_btd.detach().double().transpose(0, 1).reshape(grad_btd.shape[1], -1).norm(dim=1)
-    total = norms.sum()
-    return norms / total if total > 0 else norms
-
-
 def reach(norms_t: Tensor, threshold: float = 1e-6) -> int:
     """Count the last steps whose influence is at least `threshold` of the strongest one.
 
@@ -76,3 +65,56 @@ def reach(norms_t: Tensor, threshold: float = 1e-6) -> int:
         return 0
     remembered = torch.nonzero(norms_t >= threshold * norms_t.max()).flatten()
     return int(len(norms_t) - remembered[0])
+
+
+def prediction_memory(
+    model: nn.Module, predict: Callable[[Tensor], Tensor], x_btf: Tensor
+) -> Tensor:
+    """Measure how strongly predictions depend on each step, in evaluation mode.
+
+    Args:
+        model: The module behind `predict`; left exactly as found.
+        predict: Maps windows (B, T, F) to predictions (B, 1).
+        x_btf: SuspicionWindows, shape (B, T, F).
+
+    Returns:
+        (T,) norm over features of d prediction / d x_t, mean over the batch.
+    """
+    # cuDNN's recurrent kernels have no backward pass in evaluation mode.
+    with untouched(model), torch.backends.cudnn.flags(enabled=False):
+        model.eval()
+        return memory_over_time(predict, x_btf)
+
+
+def retention(norms_t: Tensor) -> Tensor:
+    """Return the influence of each step as a share of the latest step's, latest first.
+
+    Args:
+        norms_t: (T,) influence per step, oldest first.
+
+    Returns:
+        (T,) shares by lag: 1 at lag 0, the latest step; zeros where the latest has no influence.
+
+    >>> retention(torch.tensor([0.5, 1.0, 2.0]))
+    tensor([1.0000, 0.5000, 0.2500])
+    """
+    latest_first = norms_t.flip(0)
+    if latest_first[0] == 0:
+        return torch.zeros_like(latest_first)
+    return latest_first / latest_first[0]
+
+
+def half_life(retention_t: Tensor) -> int:
+    """Return the first lag from which on less than half of the influence is left, for good.
+
+    Args:
+        retention_t: (T,) shares by lag, latest step first.
+
+    Returns:
+        The lag in steps; T if the oldest step still has half.
+
+    >>> half_life(torch.tensor([1.0, 1.5, 0.6, 0.4, 0.1]))
+    3
+    """
+    kept = torch.nonzero(retention_t >= 0.5).flatten()
+    return int(kept[-1]) + 1 if len(kept) else 0

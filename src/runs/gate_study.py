@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from src.diagnostics.retention import LAGS, prediction_memory, retention
-from src.models.gates import Trace, trace_gates
+from src.diagnostics.gates import Trace, trace_gates
+from src.diagnostics.memory import LAGS, prediction_memory, retention
 from src.models.recurrent import CELLS
 from src.reporting.statistics import estimate
 from src.training.module import RegressionModule

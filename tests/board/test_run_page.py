@@ -12,7 +12,7 @@ from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
 from src.board.run_page import FIRST, GROUPS, METRICS, hyperparameters
 from src.config import CONFIG_DIR
-from src.diagnostics.lightning.board import LAYOUT
+from src.diagnostics.lightning.log_writer import LAYOUT
 from src.runs.run import run
 from tests.conftest import TINY, report_of
 

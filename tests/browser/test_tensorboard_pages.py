@@ -1,7 +1,7 @@
 import pytest
 
 from src.board.run_page import FIRST, METRICS
-from src.diagnostics.lightning.board import LAYOUT
+from src.diagnostics.lightning.log_writer import LAYOUT
 from tests.conftest import report_of
 
 pytestmark = pytest.mark.slow

@@ -5,7 +5,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from src.callbacks.memory_monitor import MAX_SAMPLES, MemoryMonitor
-from src.diagnostics.retention import prediction_memory
+from src.diagnostics.memory import prediction_memory
 from src.runs.restore import restore
 from tests.conftest import report_of
 

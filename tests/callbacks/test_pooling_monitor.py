@@ -17,9 +17,14 @@ from torch import Tensor
 from src.callbacks import PoolingMonitor
 from src.callbacks.pooling_hooks import PoolingHooks, is_pooled, pooling_statistics
 from src.callbacks.pooling_monitor import pooling_lines
-from src.diagnostics.memory import gradient_share
 from tests.diagnostics.lightning.small_modules import FEATURES, Plain, PooledSequence, fit
 from tests.models.options import load, options
+
+
+def gradient_share(grad_btd: Tensor) -> Tensor:
+    """Return the share of the gradient (B, T, D) that each time step receives, (T,)."""
+    norms = torch.stack([step.double().norm() for step in grad_btd.unbind(1)])
+    return norms / norms.sum()
 
 
 def test_statistics_of_hand_made_weights() -> None:

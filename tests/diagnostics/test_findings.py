@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from src.diagnostics import Diagnosis, Finding, diagnose, summarize_gradients
-from src.diagnostics.stats import FeatureStats, rows_of
+from src.diagnostics.symptoms.stats import FeatureStats, rows_of
 from tests.diagnostics.faults import FAULTS, healthy
 
 

@@ -2,7 +2,7 @@
 
 To add a cause, write in the file of its theme (or in a new file here, which is found by itself)
 
-    def find_x(record): ...              # symptoms of a replay -> candidates
+    def find_x(symptoms): ...              # symptoms of a replay -> candidates
     def change_x(experiment, candidate): ...  # one intervention -> (borne out?, numbers)
     X = Cause(name="x", meaning="...", rank=..., find=find_x, prove=change_x, explains=(...))
 

@@ -6,7 +6,7 @@ import torch
 
 from src.diagnostics.causes.cause import Candidate, Cause, Verdict, at_parameter
 from src.diagnostics.causes.experiment import Experiment
-from src.diagnostics.record import ParameterRecord, Record
+from src.diagnostics.symptoms.symptoms import ParameterSymptoms, Symptoms
 
 NEGLIGIBLE = 1e-4
 """A gradient this much smaller than its neighbours' is zero up to rounding."""
@@ -14,27 +14,27 @@ ROUNDING = 1e-5
 """Relative change of a loss that is put down to rounding."""
 
 
-def find_sparse_rows(record: Record) -> list[Candidate]:
+def find_sparse_rows(symptoms: Symptoms) -> list[Candidate]:
     """Find embedding rows that no token visited, and experts that no sample was routed to."""
     found = []
-    for parameter in record.parameters.values():
-        module = record.modules.get(parameter.module)
+    for parameter in symptoms.parameters.values():
+        module = symptoms.modules.get(parameter.module)
         if module is not None and module.kind.startswith("Embedding"):
             if parameter.is_zero is None:
                 continue
             rows = torch.nonzero(parameter.is_zero.flatten(1).all(1)).flatten().tolist()
             if rows and len(rows) < len(parameter.weight):
                 found.append(_sparse(parameter, rows, "rows of the vocabulary not visited"))
-        elif record.routed and module is not None and _silent(record, parameter):
+        elif symptoms.routed and module is not None and _silent(symptoms, parameter):
             found.append(_sparse(parameter, [], "expert not routed to"))
     return found
 
 
-def _silent(record: Record, parameter: ParameterRecord) -> bool:
-    return parameter.missing == len(record.loss_values) or parameter.zero_fraction == 1
+def _silent(symptoms: Symptoms, parameter: ParameterSymptoms) -> bool:
+    return parameter.missing == len(symptoms.loss_values) or parameter.zero_fraction == 1
 
 
-def _sparse(parameter: ParameterRecord, rows: list[int], why: str) -> Candidate:
+def _sparse(parameter: ParameterSymptoms, rows: list[int], why: str) -> Candidate:
     return at_parameter(
         parameter,
         fraction=len(rows) / len(parameter.weight) if rows else 1.0,
@@ -53,7 +53,7 @@ SPARSE_ROWS = Cause(
 )
 
 
-def find_structural(record: Record) -> list[Candidate]:
+def find_structural(symptoms: Symptoms) -> list[Candidate]:
     """Find vectors, or thirds of an attention bias, whose gradient is zero up to rounding.
 
     A softmax does not change when all its scores shift, so the key third of an attention's
@@ -67,13 +67,13 @@ def find_structural(record: Record) -> list[Candidate]:
             evidence={"gradient_norm": own, "neighbours_norm": others},
             remedy="Nothing to repair: the true gradient is zero.",
         )
-        for parameter, entries, own, others in _negligible(record)
+        for parameter, entries, own, others in _negligible(symptoms)
     ]
 
 
-def _negligible(record: Record) -> Iterator[tuple[ParameterRecord, list[int], float, float]]:
+def _negligible(symptoms: Symptoms) -> Iterator[tuple[ParameterSymptoms, list[int], float, float]]:
     """Yield vectors whose gradient is negligible beside the matrix or thirds they belong to."""
-    for parameter in record.parameters.values():
+    for parameter in symptoms.parameters.values():
         if parameter.weight.dim() != 1 or not parameter.grads:
             continue
         size = torch.stack(parameter.grads).double().square().mean(0).sqrt()
@@ -83,7 +83,7 @@ def _negligible(record: Record) -> Iterator[tuple[ParameterRecord, list[int], fl
             width = len(key)
             entries = list(range(width, 2 * width))
         else:
-            matrix = record.weight(parameter.module)
+            matrix = symptoms.weight(parameter.module)
             if matrix is None or not matrix.grads or "bias" not in parameter.local_name:
                 continue
             own, others = float(size.norm()), matrix.norm

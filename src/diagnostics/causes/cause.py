@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from src.diagnostics.causes.experiment import Experiment
-from src.diagnostics.record import ParameterRecord, Record
+from src.diagnostics.symptoms.symptoms import ParameterSymptoms, Symptoms
 
 ANYTHING = "anything"
 """Stands in `explains` for every cause that is not independent."""
@@ -36,20 +36,20 @@ class Candidate:
     remedy: str = ""
 
 
-def at_module(record: Record, module: str, **claims: Any) -> Candidate:
+def at_module(symptoms: Symptoms, module: str, **claims: Any) -> Candidate:
     """Return a candidate that points at a module and its main weight."""
-    weight = record.weight(module)
+    weight = symptoms.weight(module)
     return Candidate(module=module, parameter=weight.name if weight else None, **claims)
 
 
-def at_parameter(parameter: ParameterRecord, **claims: Any) -> Candidate:
+def at_parameter(parameter: ParameterSymptoms, **claims: Any) -> Candidate:
     """Return a candidate that points at a parameter."""
     return Candidate(module=parameter.module, parameter=parameter.name, **claims)
 
 
 Verdict = tuple[bool | None, Mapping[str, Any]]
 """Whether an intervention bore a candidate out (None: it could not tell), and its numbers."""
-Finder = Callable[[Record], list[Candidate]]
+Finder = Callable[[Symptoms], list[Candidate]]
 Trial = Callable[[Experiment], list[Candidate]]
 Proof = Callable[[Experiment, Candidate], Verdict]
 

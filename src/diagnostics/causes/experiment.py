@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from src.diagnostics.isolation import seeded
-from src.diagnostics.record import Record
-from src.diagnostics.replay import LossFunction
+from src.diagnostics.symptoms.replay import LossFunction, held_by
+from src.diagnostics.symptoms.symptoms import Symptoms
 
 Change = Callable[[Tensor], Tensor]
 TRIAL_STEPS = 16
@@ -88,7 +88,7 @@ class Experiment:
         batches: A few batches.
         loss_fn: (model, batch) -> scalar loss.
         optimizers: The optimisers at work.
-        record: What an unchanged replay showed. A loss scale in its context is applied in every
+        symptoms: What an unchanged replay showed. A loss scale in its context is applied in every
             replay and taken out of the gradients.
     """
 
@@ -98,10 +98,10 @@ class Experiment:
         batches: Sequence[Any],
         loss_fn: LossFunction,
         optimizers: Sequence[torch.optim.Optimizer],
-        record: Record,
+        symptoms: Symptoms,
     ) -> None:
         self.model, self.batches, self.loss_fn = model, batches, loss_fn
-        self.optimizers, self.record, self.context = optimizers, record, record.context
+        self.optimizers, self.symptoms, self.context = optimizers, symptoms, symptoms.context
 
     def replay(
         self,
@@ -254,11 +254,11 @@ class Experiment:
         model, optimizers = self.copy_for_trial(self.rates, fresh)
         before = {name: p.detach().clone() for name, p in model.named_parameters()}
         grads = self.step(model, optimizers).grads
-        held = {id(p) for o in optimizers for group in o.param_groups for p in group["params"]}
+        held = held_by(*optimizers)
         ratios = [
             update_ratio(before[name], parameter)
             for name, parameter in model.named_parameters()
-            if parameter.dim() > 1 and id(parameter) in held and name in grads
+            if parameter.dim() > 1 and parameter in held and name in grads
             if before[name].any() and bool(grads[name].any())
         ]
         finite = [ratio for ratio in ratios if math.isfinite(ratio)]

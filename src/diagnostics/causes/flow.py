@@ -9,8 +9,8 @@ from src.diagnostics.causes.cause import Candidate, Cause, Verdict, at_module
 from src.diagnostics.causes.experiment import Experiment, RewrittenCalls
 from src.diagnostics.causes.gain import lower_gain, weight_gain
 from src.diagnostics.memory import reach
-from src.diagnostics.observe import SQUASHING
-from src.diagnostics.record import ModuleRecord, Record
+from src.diagnostics.symptoms.function_calls import SQUASHING
+from src.diagnostics.symptoms.symptoms import ModuleSymptoms, Symptoms
 
 FADED = 1e-4
 """Flow at the earliest layer over that at the latest, below which a gradient has vanished."""
@@ -25,46 +25,46 @@ FORGOTTEN = 1e-3
 """Relative change of the loss when forgotten steps are blanked, up to which they do not matter."""
 
 
-def _path(record: Record) -> list[ModuleRecord]:
+def _path(symptoms: Symptoms) -> list[ModuleSymptoms]:
     """Return the layers with a weight matrix, in order, that a gradient reaches."""
-    return [m for m in record.called if m.connected and record.weight(m.name) is not None]
+    return [m for m in symptoms.called if m.connected and symptoms.weight(m.name) is not None]
 
 
 def _ends(over_time: Tensor) -> dict[str, float]:
     return {"first_step": float(over_time[0]), "last_step": float(over_time[-1])}
 
 
-def find_exploding(record: Record) -> list[Candidate]:
+def find_exploding(symptoms: Symptoms) -> list[Candidate]:
     """Find gradients that grow by orders of magnitude on the way back."""
     remedy = (
         "Clip the gradient (trainer.gradient_clip_val=1.0) and lower the gain of these weights."
     )
     found = []
-    for module in record.called:
+    for module in symptoms.called:
         over_time = module.input_over_time
         if over_time is None or len(over_time) < 4 or not over_time[-1] > 0:
             continue
         growth = float(over_time.max() / over_time[-1])
-        gain = _recurrent_gain(record, module)
+        gain = _recurrent_gain(symptoms, module)
         if growth >= GROWN_OVER_TIME or (growth >= GROWN_BY_GAIN and gain >= GAIN):
             evidence = {"growth_over_time": growth, "recurrent_gain": gain, **_ends(over_time)}
             found.append(
-                at_module(record, module.name, fraction=1.0, evidence=evidence, remedy=remedy)
+                at_module(symptoms, module.name, fraction=1.0, evidence=evidence, remedy=remedy)
             )
-    path = _path(record)
+    path = _path(symptoms)
     if len(path) > 2 and path[0].flow > GROWN * path[-1].flow > 0:
         evidence = {"ratio": path[0].flow / path[-1].flow, "layers": len(path)}
         found.append(
-            at_module(record, path[0].name, fraction=1.0, evidence=evidence, remedy=remedy)
+            at_module(symptoms, path[0].name, fraction=1.0, evidence=evidence, remedy=remedy)
         )
     return found
 
 
-def _recurrent_gain(record: Record, module: ModuleRecord) -> float:
+def _recurrent_gain(symptoms: Symptoms, module: ModuleSymptoms) -> float:
     return max(
         (
             weight_gain(parameter.weight)
-            for parameter in record.own(module.name)
+            for parameter in symptoms.own(module.name)
             if parameter.local_name.startswith("weight_hh")
         ),
         default=0.0,
@@ -82,10 +82,10 @@ EXPLODING = Cause(
 )
 
 
-def find_vanishing(record: Record) -> list[Candidate]:
+def find_vanishing(symptoms: Symptoms) -> list[Candidate]:
     """Find gradients that shrink by orders of magnitude from the last layer or step back."""
     found = []
-    for module in record.called:
+    for module in symptoms.called:
         over_time = module.input_over_time
         if over_time is None or len(over_time) < LONG or not over_time[-1] > 0:
             continue
@@ -93,7 +93,7 @@ def find_vanishing(record: Record) -> list[Candidate]:
         if steps < REMEMBERED * len(over_time):
             found.append(
                 at_module(
-                    record,
+                    symptoms,
                     module.name,
                     fraction=1 - steps / len(over_time),
                     evidence={"steps_reached": steps, "steps": len(over_time), **_ends(over_time)},
@@ -101,7 +101,7 @@ def find_vanishing(record: Record) -> list[Candidate]:
                     " all steps (pooling=mean).",
                 )
             )
-    path = _path(record)
+    path = _path(symptoms)
     if len(path) > 2 and 0 < path[0].flow < FADED * path[-1].flow:
         faded = {
             "ratio": path[0].flow / path[-1].flow,
@@ -110,11 +110,11 @@ def find_vanishing(record: Record) -> list[Candidate]:
         }
         remedy = "Use residual connections, normalisation or a rectified activation between layers."
         place = _midway(path).name
-        found.append(at_module(record, place, fraction=1.0, evidence=faded, remedy=remedy))
+        found.append(at_module(symptoms, place, fraction=1.0, evidence=faded, remedy=remedy))
     return found
 
 
-def _midway(path: list[ModuleRecord]) -> ModuleRecord:
+def _midway(path: list[ModuleSymptoms]) -> ModuleSymptoms:
     """Return the layer at which the gradient has lost half of its orders of magnitude."""
     halfway = (path[0].flow * path[-1].flow) ** 0.5
     return [module for module in path if module.flow <= halfway][-1]

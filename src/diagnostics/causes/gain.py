@@ -9,8 +9,8 @@ from torch import Tensor
 from src.diagnostics.causes.cause import Candidate, Cause, Verdict, at_module, at_parameter
 from src.diagnostics.causes.experiment import Experiment, Outcome
 from src.diagnostics.causes.weights import REINITIALISE, is_matrix
-from src.diagnostics.observe import SQUASHING
-from src.diagnostics.record import Record
+from src.diagnostics.symptoms.function_calls import SQUASHING
+from src.diagnostics.symptoms.symptoms import Symptoms
 
 LARGE = 4.0
 """rms(weight) * sqrt(fan_in) from which on a weight is too large; 0.6 to 1.5 is usual."""
@@ -59,25 +59,25 @@ def _compare(before: Outcome, after: Outcome) -> Verdict:
     return changed or abs(after.loss - before.loss) > 0.05 * abs(before.loss), evidence
 
 
-def find_large_init(record: Record) -> list[Candidate]:
+def find_large_init(symptoms: Symptoms) -> list[Candidate]:
     """Find weights several times larger than their fan-in allows.
 
     One layer that does no more than saturate the squashing function behind it is `saturated`.
     """
     found = []
-    for parameter in record.parameters.values():
-        if not is_matrix(record, parameter) or not torch.isfinite(parameter.weight).all():
+    for parameter in symptoms.parameters.values():
+        if not is_matrix(symptoms, parameter) or not torch.isfinite(parameter.weight).all():
             continue
         gain = weight_gain(parameter.weight)
         if parameter.local_name.startswith("weight_ih"):
-            hidden = record.parameters[parameter.name.replace("weight_ih", "weight_hh")].weight
+            hidden = symptoms.parameters[parameter.name.replace("weight_ih", "weight_hh")].weight
             gain *= min(1.0, (hidden.shape[1] / parameter.weight.shape[1]) ** 0.5)
         if gain >= LARGE:
             evidence = {"gain": gain}
             found.append(
                 at_parameter(parameter, fraction=1.0, evidence=evidence, remedy=REINITIALISE)
             )
-    saturated = {candidate.module for candidate in find_saturated(record)}
+    saturated = {candidate.module for candidate in find_saturated(symptoms)}
     only_saturates = {candidate.module for candidate in found} <= saturated
     return [] if only_saturates else found
 
@@ -98,11 +98,11 @@ LARGE_INIT = Cause(
 )
 
 
-def find_saturated(record: Record) -> list[Candidate]:
+def find_saturated(symptoms: Symptoms) -> list[Candidate]:
     """Find sigmoids, tanhs and recurrent gates that work on their flat part."""
     found = []
-    for activation in record.activations:
-        is_output = any(loss.producer == activation.caller for loss in record.losses)
+    for activation in symptoms.activations:
+        is_output = any(loss.producer == activation.caller for loss in symptoms.losses)
         if activation.function not in SQUASHING or is_output or activation.flat_share < FLAT_SHARE:
             continue
         stats = activation.preactivation
@@ -114,8 +114,8 @@ def find_saturated(record: Record) -> list[Candidate]:
             "caller": activation.caller,
         }
         place = activation.producer or activation.caller
-        found.append(_saturated(record, place, activation.flat_share, evidence))
-    for module in record.called:
+        found.append(_saturated(symptoms, place, activation.flat_share, evidence))
+    for module in symptoms.called:
         gates = {gate: share for gate, share in module.saturation.items() if "cell" not in gate}
         if not gates:
             continue
@@ -125,15 +125,15 @@ def find_saturated(record: Record) -> list[Candidate]:
             for layer in layers
         )
         if worst >= FLAT_GATES:
-            found.append(_saturated(record, module.name, worst, {"flat_share": worst, **gates}))
+            found.append(_saturated(symptoms, module.name, worst, {"flat_share": worst, **gates}))
     return found
 
 
 def _saturated(
-    record: Record, module: str, share: float, evidence: Mapping[str, object]
+    symptoms: Symptoms, module: str, share: float, evidence: Mapping[str, object]
 ) -> Candidate:
     return at_module(
-        record,
+        symptoms,
         module,
         fraction=share,
         evidence=evidence,

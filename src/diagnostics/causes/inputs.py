@@ -8,35 +8,35 @@ from torch import Tensor
 
 from src.diagnostics.causes.cause import Candidate, Cause, Verdict
 from src.diagnostics.causes.experiment import Experiment
-from src.diagnostics.columns import distinct_columns, duplicate_columns
-from src.diagnostics.record import ModuleRecord, Record
-from src.diagnostics.stats import FeatureStats
+from src.diagnostics.gradient import distinct_columns, duplicate_columns
+from src.diagnostics.symptoms.stats import FeatureStats
+from src.diagnostics.symptoms.symptoms import ModuleSymptoms, Symptoms
 
 MIN_ROWS = 8
 """Rows below which nothing is said about a feature: with one sample every feature is constant."""
 
 
-def readers(record: Record) -> list[tuple[ModuleRecord, FeatureStats]]:
+def readers(symptoms: Symptoms) -> list[tuple[ModuleSymptoms, FeatureStats]]:
     """Return the modules with parameters that read the data itself, and what enough of it is."""
     return [
         (module, module.input)
-        for module in record.called
+        for module in symptoms.called
         if module.from_data
         and module.input is not None
         and module.input.rows >= MIN_ROWS
-        and _reads_features(record, module, module.input.features)
+        and _reads_features(symptoms, module, module.input.features)
     ]
 
 
-def _reads_features(record: Record, module: ModuleRecord, features: int) -> bool:
+def _reads_features(symptoms: Symptoms, module: ModuleSymptoms, features: int) -> bool:
     """Return whether a module's own parameters meet the features, not its children's."""
-    own = record.own(module.name)
+    own = symptoms.own(module.name)
     return bool(own) and (module.leaf or any(features in p.weight.shape[-2:] for p in own))
 
 
 def at_features(
-    record: Record,
-    module: ModuleRecord,
+    symptoms: Symptoms,
+    module: ModuleSymptoms,
     columns: list[int],
     evidence: Mapping[str, object],
     remedy: str,
@@ -44,14 +44,14 @@ def at_features(
 ) -> Candidate:
     """Return a candidate that points at features, and at the weight that meets them first."""
     features = module.input.features if module.input else len(columns)
-    own = record.own(module.name)
+    own = symptoms.own(module.name)
     facing = [p for p in own if p.weight.dim() > 1 and p.weight.shape[1] == features]
-    weight = facing[0] if facing else record.weight(module.name) or own[0]
+    weight = facing[0] if facing else symptoms.weight(module.name) or own[0]
     return Candidate(
         module=module.name,
         parameter=weight.name,
         fraction=len(columns) / features,
-        indices=record.name_features(columns, features),
+        indices=symptoms.name_features(columns, features),
         evidence={**evidence, "columns": columns},
         benign=benign,
         remedy=remedy,
@@ -72,7 +72,7 @@ def _changed(
     change: Callable[[Tensor, Tensor, Tensor], Tensor],
 ) -> Any:
     """Change the suspected features, given noise and their sizes, on their way into the module."""
-    module = experiment.record.modules[candidate.module]
+    module = experiment.symptoms.modules[candidate.module]
     stats = module.input
     assert stats is not None
     columns = torch.tensor(candidate.evidence["columns"])
@@ -89,14 +89,14 @@ def _changed(
     return experiment.input_changed(candidate.module, apply)
 
 
-def find_dead_input(record: Record) -> list[Candidate]:
+def find_dead_input(symptoms: Symptoms) -> list[Candidate]:
     """Find features that are zero in every row of every batch: whole zero columns in the gradient.
 
     Sparse binary features beside them mean that the dead ones may be categories that are only
     rare, so as many dead ones as there are such neighbours are benign.
     """
     found = []
-    for module, stats in readers(record):
+    for module, stats in readers(symptoms):
         dead = torch.nonzero(stats.dead).flatten().tolist()
         if not dead:
             continue
@@ -106,7 +106,7 @@ def find_dead_input(record: Record) -> list[Candidate]:
             "Drop these features or repair their source, or set norm=feature if they are only"
             " unscaled; a normalisation over the features would merely hide the zeros."
         )
-        found.append(at_features(record, module, dead, evidence, remedy, len(dead) <= rare))
+        found.append(at_features(symptoms, module, dead, evidence, remedy, len(dead) <= rare))
     return found
 
 
@@ -138,17 +138,17 @@ DEAD_INPUT = Cause(
 )
 
 
-def find_constant_input(record: Record) -> list[Candidate]:
+def find_constant_input(symptoms: Symptoms) -> list[Candidate]:
     """Find features with one value other than zero in all rows: columns c * bias gradient."""
     found = []
-    for module, stats in readers(record):
+    for module, stats in readers(symptoms):
         constant = torch.nonzero(stats.constant).flatten().tolist()
         if not constant or (len(constant) == stats.features and stats.rows < 4 * MIN_ROWS):
             continue
         values = (stats.total / max(stats.rows, 1))[constant].tolist()
         evidence = {"constants": values[:8], "features": stats.features}
         remedy = "Drop these features: a constant only repeats the bias."
-        found.append(at_features(record, module, constant, evidence, remedy))
+        found.append(at_features(symptoms, module, constant, evidence, remedy))
     return found
 
 
@@ -175,14 +175,14 @@ CONSTANT_INPUT = Cause(
 )
 
 
-def find_duplicate_input(record: Record) -> list[Candidate]:
+def find_duplicate_input(symptoms: Symptoms) -> list[Candidate]:
     """Find features that are proportional to one another: copies of one gradient column.
 
     Features that stay at rest in the sample, constant or rare and shifted by a normalisation, all
     look alike there: which of them are copies only rows in which they move can tell.
     """
     found = []
-    for module, stats in readers(record):
+    for module, stats in readers(symptoms):
         if stats.nonfinite.any():
             continue
         moving = stats.departures >= MIN_ROWS
@@ -190,7 +190,7 @@ def find_duplicate_input(record: Record) -> list[Candidate]:
         if not groups:
             continue
         copies = [column for group in groups for column in group]
-        hidden = _dead_before(record, module, copies)
+        hidden = _dead_before(symptoms, module, copies)
         hint = " Their zeros are only hidden: norm=feature keeps features apart." if hidden else ""
         evidence = {
             "copies": len(copies),
@@ -200,17 +200,17 @@ def find_duplicate_input(record: Record) -> list[Candidate]:
             "zero_before_normalisation": hidden,
         }
         remedy = f"Keep one feature of each group.{hint}"
-        found.append(at_features(record, module, copies, evidence, remedy))
+        found.append(at_features(symptoms, module, copies, evidence, remedy))
     return found
 
 
-def _dead_before(record: Record, module: ModuleRecord, columns: list[int]) -> int:
+def _dead_before(symptoms: Symptoms, module: ModuleSymptoms, columns: list[int]) -> int:
     """Count those of a module's features that were zero before a normalisation."""
     assert module.input is not None
     return max(
         (
             int(earlier.input.dead[columns].sum())
-            for earlier in record.called
+            for earlier in symptoms.called
             if earlier.order < module.order and earlier.from_data and earlier.input is not None
             if earlier.input.features == module.input.features
         ),

@@ -8,7 +8,7 @@ from typing import Any
 
 from src.diagnostics.causes.cause import Candidate, Cause, Verdict
 from src.diagnostics.causes.experiment import TRIAL_STEPS, Experiment
-from src.diagnostics.record import Record
+from src.diagnostics.symptoms.symptoms import Symptoms
 
 FAST, SLOW = 0.2, 1e-6
 """Median update-to-weight ratio of one step outside of which a learning rate is suspect."""
@@ -113,17 +113,17 @@ LEARNING_RATE_TOO_LOW = Cause(
 )
 
 
-def find_accumulating(record: Record) -> list[Candidate]:
+def find_accumulating(symptoms: Symptoms) -> list[Candidate]:
     """Find gradients on entry several times larger than those of one pass over these batches.
 
     It takes half of the parameters: what no batch reaches any more keeps its old gradient, while
     fresh ones may have grown as large as the sum. Parameters in no optimiser group do not count:
     nobody clears them.
     """
-    on_purpose = record.context.accumulate_grad_batches or 1
+    on_purpose = symptoms.context.accumulate_grad_batches or 1
     pairs = {
         p.name: (float(p.entry.double().norm()), p.norm * on_purpose)
-        for p in record.parameters.values()
+        for p in symptoms.parameters.values()
         if p.entry is not None and p.entry.any() and p.grads and p.optimized is not False
     }
     ratio = median(relative_entry(*pair) for pair in pairs.values()) if pairs else 0.0
@@ -156,7 +156,7 @@ def clear_and_compare(experiment: Experiment, candidate: Candidate) -> Verdict:
     fresh = experiment.baseline.grads
     ratios = [
         relative_entry(float(p.entry.double().norm()), float(fresh[name].double().norm()))
-        for name, p in experiment.record.parameters.items()
+        for name, p in experiment.symptoms.parameters.items()
         if p.entry is not None and p.entry.any() and name in fresh
     ]
     before, after = candidate.evidence["gradient_on_entry"], experiment.baseline.norm
@@ -173,12 +173,12 @@ ACCUMULATING = Cause(
 )
 
 
-def find_overclipped(record: Record) -> list[Candidate]:
+def find_overclipped(symptoms: Symptoms) -> list[Candidate]:
     """Find clipping thresholds a thousand times below the gradient they clip."""
-    context = record.context
-    norms = sorted(record.grad_norms)
+    context = symptoms.context
+    norms = sorted(symptoms.grad_norms)
     norm = norms[len(norms) // 2] if norms else 0.0
-    grads = chain.from_iterable(parameter.grads for parameter in record.parameters.values())
+    grads = chain.from_iterable(parameter.grads for parameter in symptoms.parameters.values())
     largest = max((float(grad.abs().max()) for grad in grads), default=0)
     for clip, size in ((context.clip_norm, norm), (context.clip_value, largest)):
         if clip is not None and 0 < clip < LEFT * size:

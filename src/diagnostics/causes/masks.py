@@ -5,11 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from src.diagnostics.batches import padding_steps
 from src.diagnostics.causes.cause import Candidate, Cause, Verdict
 from src.diagnostics.causes.experiment import Experiment, RewrittenCalls
-from src.diagnostics.masks import hidden_steps, steps_hidden
-from src.diagnostics.record import MaskRecord, Record
+from src.diagnostics.symptoms.masks import hidden_steps, padding_steps, steps_hidden
+from src.diagnostics.symptoms.symptoms import MaskSymptoms, Symptoms
 
 INVERTED = 0.5
 """Share of real steps hidden, and of padding shown, from which on a mask is upside down."""
@@ -18,10 +17,10 @@ PADDING_SHARE = 1 - 1e-6
 nothing, whereas a normalisation merely magnifies the gradient of padding, a vector of zeros."""
 
 
-def find_masked(record: Record) -> list[Candidate]:
+def find_masked(symptoms: Symptoms) -> list[Candidate]:
     """Find masks that hide real steps and show padding, and gradients that go to padding alone."""
     remedy = "Invert the mask: key_padding_mask is True where a step is to be ignored."
-    inverted = [mask for mask in record.masks if _inverted(mask)]
+    inverted = [mask for mask in symptoms.masks if _inverted(mask)]
     if inverted:
         mask = inverted[0]
         hidden = sum(mask.real_hidden) / len(mask.real_hidden)
@@ -32,16 +31,16 @@ def find_masked(record: Record) -> list[Candidate]:
             "masks": len(inverted),
         }
         return [Candidate(module=mask.caller, fraction=hidden, evidence=evidence, remedy=remedy)]
-    flow = record.padding_flow
+    flow = symptoms.padding_flow
     share = sum(flow) / len(flow) if flow else 0.0
     if share >= PADDING_SHARE:
-        first = next((m.name for m in record.called if m.from_data), "")
+        first = next((m.name for m in symptoms.called if m.from_data), "")
         evidence = {"gradient_to_padding": share}
         return [Candidate(module=first, fraction=share, evidence=evidence, remedy=remedy)]
     return []
 
 
-def _inverted(mask: MaskRecord) -> bool:
+def _inverted(mask: MaskSymptoms) -> bool:
     real = sum(mask.real_hidden) / len(mask.real_hidden)
     padding = sum(mask.padding_hidden) / len(mask.padding_hidden)
     return real > INVERTED and padding < 1 - INVERTED

@@ -6,11 +6,11 @@ import torch
 
 from src.diagnostics.causes.cause import Candidate, Cause, Verdict
 from src.diagnostics.causes.experiment import Experiment
-from src.diagnostics.record import ParameterRecord, Record
+from src.diagnostics.symptoms.symptoms import ParameterSymptoms, Symptoms
 
 
-def _by_module(parameters: list[ParameterRecord]) -> dict[str, list[ParameterRecord]]:
-    modules: dict[str, list[ParameterRecord]] = {}
+def _by_module(parameters: list[ParameterSymptoms]) -> dict[str, list[ParameterSymptoms]]:
+    modules: dict[str, list[ParameterSymptoms]] = {}
     for parameter in parameters:
         modules.setdefault(parameter.module, []).append(parameter)
     return modules
@@ -18,7 +18,7 @@ def _by_module(parameters: list[ParameterRecord]) -> dict[str, list[ParameterRec
 
 def _per_module(
     module: str,
-    own: list[ParameterRecord],
+    own: list[ParameterSymptoms],
     evidence: Mapping[str, object],
     remedy: str,
     benign: bool = False,
@@ -33,12 +33,12 @@ def _per_module(
     )
 
 
-def find_not_optimized(record: Record) -> list[Candidate]:
+def find_not_optimized(symptoms: Symptoms) -> list[Candidate]:
     """Find parameters that get a gradient and are in no group of the optimiser."""
     left_out = [
         p
-        for p in record.parameters.values()
-        if p.optimized is False and p.requires_grad and p.missing < len(record.loss_values)
+        for p in symptoms.parameters.values()
+        if p.optimized is False and p.requires_grad and p.missing < len(symptoms.loss_values)
     ]
     remedy = "Add these parameters to a group of the optimiser."
     return [
@@ -68,9 +68,9 @@ NOT_OPTIMIZED = Cause(
 )
 
 
-def find_frozen(record: Record) -> list[Candidate]:
+def find_frozen(symptoms: Symptoms) -> list[Candidate]:
     """Find parameters that require no gradient; outside the optimiser that is deliberate."""
-    frozen = [p for p in record.parameters.values() if not p.requires_grad]
+    frozen = [p for p in symptoms.parameters.values() if not p.requires_grad]
     remedy = "Call requires_grad_(True) on it, or leave it out of the optimiser if it is meant so."
     return [
         _per_module(
@@ -106,24 +106,24 @@ FROZEN = Cause(
 )
 
 
-def find_unused(record: Record) -> list[Candidate]:
+def find_unused(symptoms: Symptoms) -> list[Candidate]:
     """Find parameters the loss does not depend on in any batch.
 
     Of modules that were called the last one is named: behind it the graph is cut. An expert that no
     sample was routed to is not unused.
     """
-    batches = len(record.loss_values)
+    batches = len(symptoms.loss_values)
     missing = _by_module(
         [
             p
-            for p in record.parameters.values()
+            for p in symptoms.parameters.values()
             if batches and p.missing == batches
-            if not (record.routed and p.module in record.uncalled)
+            if not (symptoms.routed and p.module in symptoms.uncalled)
         ]
     )
-    called = [name for name in missing if name not in record.uncalled]
-    last = max(called, key=lambda name: record.modules[name].order, default=None)
-    reported = [name for name in missing if name == last or name in record.uncalled]
+    called = [name for name in missing if name not in symptoms.uncalled]
+    last = max(called, key=lambda name: symptoms.modules[name].order, default=None)
+    reported = [name for name in missing if name == last or name in symptoms.uncalled]
     remedy = "Use the module's output in the loss (look for detach() or no_grad()), or remove it."
     return [
         _per_module(

@@ -16,7 +16,7 @@ from src.diagnostics.causes.cause import (
     at_parameter,
 )
 from src.diagnostics.causes.experiment import Experiment
-from src.diagnostics.record import ModuleRecord, Record
+from src.diagnostics.symptoms.symptoms import ModuleSymptoms, Symptoms
 
 SCATTERED = 0.1
 """Share of zero gradient entries, in half precision, from which on underflow is suspected."""
@@ -26,9 +26,9 @@ LOSS_SCALE = 2.0**16
 HALF_MAX = torch.finfo(torch.float16).max
 
 
-def find_nonfinite(record: Record) -> list[Candidate]:
+def find_nonfinite(symptoms: Symptoms) -> list[Candidate]:
     """Find the earliest NaN or infinity: a weight, an input of a module, or an output."""
-    for parameter in record.parameters.values():
+    for parameter in symptoms.parameters.values():
         bad = ~torch.isfinite(parameter.weight.detach())
         if bad.any():
             return [
@@ -40,28 +40,28 @@ def find_nonfinite(record: Record) -> list[Candidate]:
                     " (optimizer.lr=...).",
                 )
             ]
-    for module in record.called:
-        candidate = _first_nonfinite(record, module)
+    for module in symptoms.called:
+        candidate = _first_nonfinite(symptoms, module)
         if candidate is not None:
             return [candidate]
-    if not torch.isfinite(torch.tensor(record.loss_values)).all():
+    if not torch.isfinite(torch.tensor(symptoms.loss_values)).all():
         remedy = "Check the targets and the loss for NaN, division by zero and overflow."
         return [Candidate(evidence={"where": "loss"}, remedy=remedy, fraction=1.0)]
     return []
 
 
-def _first_nonfinite(record: Record, module: ModuleRecord) -> Candidate | None:
+def _first_nonfinite(symptoms: Symptoms, module: ModuleSymptoms) -> Candidate | None:
     for side, bad in (("input", module.bad_input), ("output", module.bad_output)):
         if bad is None:
             continue
-        if side == "input" and not record.own(module.name):
+        if side == "input" and not symptoms.own(module.name):
             return None
         columns = torch.nonzero(bad).flatten().tolist()
         return at_module(
-            record,
+            symptoms,
             module.name,
             fraction=len(columns) / len(bad),
-            indices=record.name_features(columns, len(bad)),
+            indices=symptoms.name_features(columns, len(bad)),
             evidence={
                 "where": side,
                 "from_data": module.from_data and side == "input",
@@ -81,7 +81,7 @@ def replace_nonfinite(experiment: Experiment, candidate: Candidate) -> Verdict:
     def change(x: Tensor) -> Tensor:
         return torch.nan_to_num(x, 0.0, 0.0, 0.0)
 
-    where, losses = candidate.evidence["where"], experiment.record.loss_values
+    where, losses = candidate.evidence["where"], experiment.symptoms.loss_values
     index = next((i for i, v in enumerate(losses) if not math.isfinite(v)), 0)
     before = experiment.replay(batch=index).loss
     if where == "parameter":
@@ -119,10 +119,10 @@ NONFINITE = Cause(
 )
 
 
-def find_scaler_collapse(record: Record) -> list[Candidate]:
+def find_scaler_collapse(symptoms: Symptoms) -> list[Candidate]:
     """Find a gradient scaler that keeps halving."""
-    scales = [float(scale) for scale in record.context.loss_scales or ()]
-    now = record.context.loss_scale if record.context.loss_scale is not None else None
+    scales = [float(scale) for scale in symptoms.context.loss_scales or ()]
+    now = symptoms.context.loss_scale if symptoms.context.loss_scale is not None else None
     now = scales[-1] if now is None and scales else now
     halvings = sum(later < earlier for earlier, later in pairwise(scales))
     falling = halvings >= 4 and halvings >= 0.5 * (len(scales) - 1)
@@ -154,14 +154,14 @@ SCALER_COLLAPSE = Cause(
 )
 
 
-def find_underflow(record: Record) -> list[Candidate]:
+def find_underflow(symptoms: Symptoms) -> list[Candidate]:
     """Suspect underflow where half precision comes with many zero gradient entries."""
-    total = sum(p.weight.numel() for p in record.parameters.values() if p.grads)
-    zeros = sum(int(p.is_zero.sum()) for p in record.parameters.values() if p.is_zero is not None)
-    half = record.half or str(record.context.precision or "").startswith("16")
+    total = sum(p.weight.numel() for p in symptoms.parameters.values() if p.grads)
+    zeros = sum(int(p.is_zero.sum()) for p in symptoms.parameters.values() if p.is_zero is not None)
+    half = symptoms.half or str(symptoms.context.precision or "").startswith("16")
     if not total or not half or zeros < SCATTERED * total:
         return []
-    worst = max((p for p in record.parameters.values() if p.grads), key=lambda p: p.zero_fraction)
+    worst = max((p for p in symptoms.parameters.values() if p.grads), key=lambda p: p.zero_fraction)
     return [
         Candidate(
             fraction=zeros / total,

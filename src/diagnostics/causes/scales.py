@@ -9,9 +9,9 @@ from src.diagnostics.causes.cause import Candidate, Cause, Verdict
 from src.diagnostics.causes.experiment import Experiment
 from src.diagnostics.causes.inputs import at_features, columns_of, readers
 from src.diagnostics.causes.targets import rewritten_losses
-from src.diagnostics.columns import distinct_columns
-from src.diagnostics.observe import REGRESSION_LOSSES
-from src.diagnostics.record import Record
+from src.diagnostics.gradient import distinct_columns
+from src.diagnostics.symptoms.function_calls import REGRESSION_LOSSES
+from src.diagnostics.symptoms.symptoms import Symptoms
 
 FAR = 100.0
 """A feature this many times larger or smaller than the median feature is misscaled."""
@@ -42,10 +42,10 @@ def relative_sizes(sizes: Tensor, ratio: float = FAR) -> dict[int, float]:
     return {int(j): float(relative[j]) for j in torch.nonzero(far).flatten()}
 
 
-def find_misscaled_input(record: Record) -> list[Candidate]:
+def find_misscaled_input(symptoms: Symptoms) -> list[Candidate]:
     """Find features far larger or smaller than the others, or all far from one."""
     found = []
-    for module, stats in readers(record):
+    for module, stats in readers(symptoms):
         if module.kind.startswith("BatchNorm") or not (stats.sizes > 0).any():
             continue
         relative = relative_sizes(stats.sizes)
@@ -60,7 +60,7 @@ def find_misscaled_input(record: Record) -> list[Candidate]:
             "smallest_ratio": min(relative.values(), default=1.0),
         }
         remedy = "Bring the features to one scale: norm=feature."
-        found.append(at_features(record, module, columns, evidence, remedy))
+        found.append(at_features(symptoms, module, columns, evidence, remedy))
     return found
 
 
@@ -70,7 +70,7 @@ def rescale_features(experiment: Experiment, candidate: Candidate) -> Verdict:
     Behind a normalisation over the features its outputs must come apart: it shrinks or equalises
     what is on another scale.
     """
-    module = experiment.record.modules[candidate.module]
+    module = experiment.symptoms.modules[candidate.module]
     assert module.input is not None
     sizes = torch.where(module.input.sizes > 0, module.input.sizes, 1.0)
 
@@ -126,10 +126,10 @@ MISSCALED_INPUT = Cause(
 )
 
 
-def find_misscaled_target(record: Record) -> list[Candidate]:
+def find_misscaled_target(symptoms: Symptoms) -> list[Candidate]:
     """Find regression targets hundreds of times larger than one, and missed by as much."""
     found = []
-    for loss in record.losses:
+    for loss in symptoms.losses:
         if loss.function not in REGRESSION_LOSSES or not torch.isfinite(loss.target).all():
             continue
         size = float(loss.target.double().square().mean().sqrt())

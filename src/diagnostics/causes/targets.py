@@ -8,8 +8,8 @@ from torch import Tensor
 
 from src.diagnostics.causes.cause import Candidate, Cause, Verdict
 from src.diagnostics.causes.experiment import Experiment, RewrittenCalls
-from src.diagnostics.observe import LOSSES, REGRESSION_LOSSES
-from src.diagnostics.record import LossRecord, Record
+from src.diagnostics.symptoms.function_calls import LOSSES, REGRESSION_LOSSES
+from src.diagnostics.symptoms.symptoms import LossSymptoms, Symptoms
 
 RANGES = {
     "sigmoid": (0.0, 1.0),
@@ -55,10 +55,10 @@ def rewritten_losses(change: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]) 
     return RewrittenCalls(rewrite)
 
 
-def find_degenerate_target(record: Record) -> list[Candidate]:
+def find_degenerate_target(symptoms: Symptoms) -> list[Candidate]:
     """Find targets that are all equal over enough of them to say so."""
     found = []
-    for loss in record.losses:
+    for loss in symptoms.losses:
         target = loss.target.double()
         enough = 8 if loss.target.is_floating_point() and loss.function in REGRESSION_LOSSES else 64
         if target.numel() < enough or not torch.isfinite(target).all():
@@ -105,7 +105,7 @@ DEGENERATE_TARGET = Cause(
 )
 
 
-def find_loss_mismatch(record: Record) -> list[Candidate]:
+def find_loss_mismatch(symptoms: Symptoms) -> list[Candidate]:
     """Find a loss fed with something it does not expect."""
     return [
         Candidate(
@@ -114,12 +114,12 @@ def find_loss_mismatch(record: Record) -> list[Candidate]:
             evidence={"loss": loss.function, "activation": loss.activation, "why": why[0]},
             remedy=why[1],
         )
-        for loss in record.losses
+        for loss in symptoms.losses
         if (why := _mismatch(loss)) is not None
     ]
 
 
-def _mismatch(loss: LossRecord) -> tuple[str, str] | None:
+def _mismatch(loss: LossSymptoms) -> tuple[str, str] | None:
     """Return what does not fit and what to do, or None."""
     name, preds, target = loss.function, loss.preds.double(), loss.target
     classes = preds.shape[1]
@@ -149,7 +149,7 @@ def _mismatch(loss: LossRecord) -> tuple[str, str] | None:
 def remove_output_activation(experiment: Experiment, candidate: Candidate) -> Verdict:
     """Replay without the output activation: outputs must then leave its range, gradients grow."""
     activation = candidate.evidence.get("activation")
-    losses = experiment.record.losses
+    losses = experiment.symptoms.losses
     loss = next(loss for loss in losses if loss.producer == candidate.module)
     if activation not in REMOVABLE or loss.activation != activation:
         return True if "why" in candidate.evidence else None, {}
@@ -183,10 +183,10 @@ LOSS_MISMATCH = Cause(
 )
 
 
-def find_unreachable_target(record: Record) -> list[Candidate]:
+def find_unreachable_target(symptoms: Symptoms) -> list[Candidate]:
     """Find an output activation whose range leaves out part of the targets."""
     found = []
-    for loss in record.losses:
+    for loss in symptoms.losses:
         if loss.function not in REGRESSION_LOSSES or loss.activation not in RANGES:
             continue
         if loss.activation == "softmax" and loss.preds.shape[1] == 1:

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from src.diagnostics.causes.cause import Candidate, Cause, Variant, Verdict, at_module
 from src.diagnostics.causes.experiment import Experiment
-from src.diagnostics.observe import DEAD_BELOW
-from src.diagnostics.record import ActivationRecord, ModuleRecord, Record
-from src.diagnostics.stats import FeatureStats
+from src.diagnostics.symptoms.function_calls import DEAD_BELOW
+from src.diagnostics.symptoms.stats import FeatureStats
+from src.diagnostics.symptoms.symptoms import ActivationSymptoms, ModuleSymptoms, Symptoms
 
 DEAD_SHARE = 0.5
 """Share of a layer's units that must be dead: a few always are, in a healthy rectified net."""
@@ -25,44 +25,44 @@ REVIVE = (
 BEHIND = "Look at what is done with the layer's output: something there silences these units."
 
 
-def find_dead_unit(record: Record) -> list[Candidate]:
+def find_dead_unit(symptoms: Symptoms) -> list[Candidate]:
     """Find units that never fire, or never hear from the loss."""
-    return _mostly_dead(record) + _blocked(record)
+    return _mostly_dead(symptoms) + _blocked(symptoms)
 
 
-def _mostly_dead(record: Record) -> list[Candidate]:
+def _mostly_dead(symptoms: Symptoms) -> list[Candidate]:
     """Find layers where at least half of the units never fire, or never hear from the loss."""
     found = [
         candidate
-        for activation in record.activations
-        if (candidate := _never_fires(record, activation)) is not None
+        for activation in symptoms.activations
+        if (candidate := _never_fires(symptoms, activation)) is not None
     ]
     named = {candidate.module for candidate in found}
-    for module in record.called:
+    for module in symptoms.called:
         flow = module.grad_output
         if flow is None or module.name in named or flow.rows < MIN_ROWS or flow.features < 4:
             continue
-        for mask, why in ((flow.dead, NO_GRADIENT), (_silent_rows(record, module), SILENCED)):
+        for mask, why in ((flow.dead, NO_GRADIENT), (_silent_rows(symptoms, module), SILENCED)):
             dead = torch.nonzero(mask).flatten().tolist()
             if DEAD_SHARE * flow.features <= len(dead) < flow.features:
                 evidence = {"dead_units": len(dead), "units": flow.features, "why": why}
-                found.append(_dead_unit(record, module.name, dead, flow.features, evidence))
+                found.append(_dead_unit(symptoms, module.name, dead, flow.features, evidence))
                 break
     return found
 
 
-def _silent_rows(record: Record, module: ModuleRecord) -> Tensor:
+def _silent_rows(symptoms: Symptoms, module: ModuleSymptoms) -> Tensor:
     """Return the rows of a linear layer's weight that get no gradient (R,), bool; else False.
 
     Whatever silences a unit may do so between the layer and the place its output is seen at.
     """
-    weight = record.weight(module.name)
+    weight = symptoms.weight(module.name)
     if not module.kind.startswith("Linear") or weight is None or weight.is_zero is None:
         return torch.tensor(False)
     return weight.is_zero.flatten(1).all(1)
 
 
-def _never_fires(record: Record, activation: ActivationRecord) -> Candidate | None:
+def _never_fires(symptoms: Symptoms, activation: ActivationSymptoms) -> Candidate | None:
     stats = activation.preactivation
     if activation.function not in DEAD_BELOW or stats.rows < MIN_ROWS:
         return None
@@ -79,7 +79,7 @@ def _never_fires(record: Record, activation: ActivationRecord) -> Candidate | No
         "why": "pre-activation never positive",
     }
     place = activation.producer or activation.caller
-    return _dead_unit(record, place, dead, stats.features, evidence)
+    return _dead_unit(symptoms, place, dead, stats.features, evidence)
 
 
 def _inputs_collapsed(stats: FeatureStats, dead: int) -> bool:
@@ -88,11 +88,11 @@ def _inputs_collapsed(stats: FeatureStats, dead: int) -> bool:
     return dead < ALL_BUT_ALL * stats.features and always_on > 0.5 * (stats.features - dead)
 
 
-def _blocked(record: Record) -> list[Candidate]:
+def _blocked(symptoms: Symptoms) -> list[Candidate]:
     """Find where a gradient that arrives becomes exactly zero, whatever the reason."""
-    flows = [m for m in record.called if m.connected and record.own(m.name)]
+    flows = [m for m in symptoms.called if m.connected and symptoms.own(m.name)]
     alive = [m for m in flows if m.flow > 0]
-    if not alive or record.routed:
+    if not alive or symptoms.routed:
         return []
     silent = [m for m in flows if m.flow == 0 and m.order < alive[-1].order]
     if not silent:
@@ -100,14 +100,14 @@ def _blocked(record: Record) -> list[Candidate]:
     place = silent[-1]
     units = place.units
     evidence = {"silent_modules": [m.name for m in silent], "why": NO_GRADIENT}
-    return [_dead_unit(record, place.name, list(range(units)), units, evidence)]
+    return [_dead_unit(symptoms, place.name, list(range(units)), units, evidence)]
 
 
 def _dead_unit(
-    record: Record, module: str, dead: list[int], units: int, evidence: Mapping[str, object]
+    symptoms: Symptoms, module: str, dead: list[int], units: int, evidence: Mapping[str, object]
 ) -> Candidate:
     return at_module(
-        record,
+        symptoms,
         module,
         fraction=len(dead) / units,
         indices=tuple(dead),
@@ -123,14 +123,14 @@ def raise_units(experiment: Experiment, candidate: Candidate) -> Verdict:
         return None, {}
     if "largest_preactivation" not in candidate.evidence:
         return _connect_units(experiment, name, units)
-    record = experiment.record
+    symptoms = experiment.symptoms
     stats = next(
-        a.preactivation for a in record.activations if candidate.module in (a.producer, a.caller)
+        a.preactivation for a in symptoms.activations if candidate.module in (a.producer, a.caller)
     )
     shift = torch.zeros(stats.features)
     mean = stats.total / max(stats.rows, 1)
     shift[units] = -mean[units].float() + stats.sizes[units].clamp(max=1.0).float()
-    axis = 1 if "Conv" in record.modules[candidate.module].kind else -1
+    axis = 1 if "Conv" in symptoms.modules[candidate.module].kind else -1
 
     def change(output: Tensor) -> Tensor:
         return (output.movedim(axis, -1) + shift.to(output)).movedim(-1, axis)

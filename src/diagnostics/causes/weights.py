@@ -7,16 +7,16 @@ from torch import Tensor, nn
 
 from src.diagnostics.causes.cause import Candidate, Cause, Verdict, at_parameter
 from src.diagnostics.causes.experiment import Experiment, Outcome
-from src.diagnostics.record import ParameterRecord, Record
+from src.diagnostics.symptoms.symptoms import ParameterSymptoms, Symptoms
 
 ALIKE = 1e-3
 """Relative difference up to which rows are equal: training adds rounding to a perfect symmetry."""
 REINITIALISE = "Re-initialise the weight with the layer's default, reset_parameters()."
 
 
-def is_matrix(record: Record, parameter: ParameterRecord) -> bool:
+def is_matrix(symptoms: Symptoms, parameter: ParameterSymptoms) -> bool:
     """Return whether a parameter is a weight with rows for units, and no embedding's."""
-    module = record.modules.get(parameter.module)
+    module = symptoms.modules.get(parameter.module)
     layered = module is None or not module.kind.startswith("Embedding")
     return parameter.weight.dim() > 1 and layered and "weight" in parameter.local_name
 
@@ -39,15 +39,15 @@ def _draw(parameter: nn.Parameter) -> None:
     parameter.copy_(drawn.to(parameter) / parameter[0].numel() ** 0.5)
 
 
-def find_zero_init(record: Record) -> list[Candidate]:
+def find_zero_init(symptoms: Symptoms) -> list[Candidate]:
     """Find weights that are all zero and stop a gradient: their own or that of layers before."""
-    zero = [p for p in record.parameters.values() if _matters(record, p) and not p.weight.any()]
+    zero = [p for p in symptoms.parameters.values() if _matters(symptoms, p) and not p.weight.any()]
     found = [
         _zero(parameter, 1.0, own_gradient=parameter.norm)
         for parameter in zero
-        if _is_norm(record, parameter) or _stops(record, parameter)
+        if _is_norm(symptoms, parameter) or _stops(symptoms, parameter)
     ]
-    for parameter in record.parameters.values():
+    for parameter in symptoms.parameters.values():
         if parameter.local_name == "in_proj_weight" and parameter.weight.any():
             query, key, _ = parameter.weight.detach().chunk(3)
             if not query.any() and not key.any():
@@ -58,27 +58,27 @@ def find_zero_init(record: Record) -> list[Candidate]:
     return found
 
 
-def _zero(parameter: ParameterRecord, fraction: float, **evidence: Any) -> Candidate:
+def _zero(parameter: ParameterSymptoms, fraction: float, **evidence: Any) -> Candidate:
     return at_parameter(parameter, fraction=fraction, evidence=evidence, remedy=REINITIALISE)
 
 
-def _is_norm(record: Record, parameter: ParameterRecord) -> bool:
-    module = record.modules.get(parameter.module)
+def _is_norm(symptoms: Symptoms, parameter: ParameterSymptoms) -> bool:
+    module = symptoms.modules.get(parameter.module)
     return module is not None and "Norm" in module.kind and parameter.local_name == "weight"
 
 
-def _matters(record: Record, parameter: ParameterRecord) -> bool:
-    reached = parameter.missing < len(record.loss_values)
-    return reached and (_is_norm(record, parameter) or is_matrix(record, parameter))
+def _matters(symptoms: Symptoms, parameter: ParameterSymptoms) -> bool:
+    reached = parameter.missing < len(symptoms.loss_values)
+    return reached and (_is_norm(symptoms, parameter) or is_matrix(symptoms, parameter))
 
 
-def _stops(record: Record, parameter: ParameterRecord) -> bool:
+def _stops(symptoms: Symptoms, parameter: ParameterSymptoms) -> bool:
     """Return whether a zero weight gets no gradient, or lets none through to earlier layers."""
     if parameter.zero_fraction == 1:
         return True
-    module = record.modules.get(parameter.module)
-    earlier = [m for m in record.called if module is not None and m.order < module.order]
-    return any(m.connected and m.flow == 0 and record.own(m.name) for m in earlier)
+    module = symptoms.modules.get(parameter.module)
+    earlier = [m for m in symptoms.called if module is not None and m.order < module.order]
+    return any(m.connected and m.flow == 0 and symptoms.own(m.name) for m in earlier)
 
 
 def redraw_zeros(experiment: Experiment, candidate: Candidate) -> Verdict:
@@ -103,7 +103,7 @@ ZERO_INIT = Cause(
 )
 
 
-def find_symmetric_init(record: Record) -> list[Candidate]:
+def find_symmetric_init(symptoms: Symptoms) -> list[Candidate]:
     """Find weights whose rows are all equal, so that all units compute the same thing."""
     return [
         at_parameter(
@@ -115,8 +115,8 @@ def find_symmetric_init(record: Record) -> list[Candidate]:
             },
             remedy=REINITIALISE,
         )
-        for parameter in record.parameters.values()
-        if is_matrix(record, parameter) and rows_alike(parameter.weight)
+        for parameter in symptoms.parameters.values()
+        if is_matrix(symptoms, parameter) and rows_alike(parameter.weight)
     ]
 
 

@@ -9,30 +9,32 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from src.diagnostics import Diagnosis, Finding
-from src.diagnostics.details import DetailMeasurement, UpdateMeter, measure_details
-from src.diagnostics.lightning.base import Callback
-from src.diagnostics.lightning.board import Board
-from src.diagnostics.lightning.examine import (
-    examine,
+from src.diagnostics.findings import Diagnosis, Finding
+from src.diagnostics.lightning.callback import (
+    Callback,
+    Every,
+    History,
+    OptimizerSteps,
+    flat_shard_group,
+)
+from src.diagnostics.lightning.diagnose_in_training import (
+    diagnose_in_training,
     feature_names,
     from_measurements,
     persistent_part,
     training_context,
 )
-from src.diagnostics.lightning.history import History
-from src.diagnostics.lightning.show import (
+from src.diagnostics.lightning.log_writer import LogWriter
+from src.diagnostics.lightning.presentation import (
     alarm_sentence,
     measurement_scalars,
     show_details,
     show_diagnosis,
 )
-from src.diagnostics.lightning.watch import OptimizerWatch, flat_shard_group
-from src.diagnostics.measure import Measurement, measure_gradients
-from src.diagnostics.schedule import Every
-from src.diagnostics.suspicion import Symptom
-from src.diagnostics.transfer import Inbox
-from src.diagnostics.windows import Windows
+from src.diagnostics.measuring.async_copy import Inbox
+from src.diagnostics.measuring.counts import Measurement, measure_gradients
+from src.diagnostics.measuring.details import DetailMeasurement, UpdateMeter, measure_details
+from src.diagnostics.measuring.suspicion import Suspicion, SuspicionWindows
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +107,9 @@ class GradientHealth(Callback):
         super().__init__()
         self.max_replays = max_replays
         self._is_due, self._details_due = Every(every_n_steps), Every(details_every_n_steps)
-        self._make_windows = partial(Windows, details_per_window, needed_windows, among_windows)
+        self._make_windows = partial(
+            SuspicionWindows, details_per_window, needed_windows, among_windows
+        )
         self._num_batches = num_batches
         self._reset()
 
@@ -116,16 +120,16 @@ class GradientHealth(Callback):
         self.measurements: deque[Measurement] = deque(maxlen=HISTORY)
         self.history = History()
         self._first_weight: str | None = None
-        self._board = Board(())
+        self._writer = LogWriter(())
         self._inbox = Inbox()
-        self._watches: dict[int, OptimizerWatch] = {}
+        self._steps: dict[int, OptimizerSteps] = {}
         self._batches: deque[Any] = deque(maxlen=self._num_batches)
         self._num_batches_seen = 0
         self._losses: deque[Tensor] = deque(maxlen=HISTORY)
         self._updates: list[tuple[UpdateMeter, int]] = []
         self._windows = self._make_windows()
-        self._suspects: set[Symptom] = set()
-        self._examined: set[Symptom] = set()
+        self._suspects: set[Suspicion] = set()
+        self._examined: set[Suspicion] = set()
         self._replays = 0
 
     @property
@@ -139,8 +143,8 @@ class GradientHealth(Callback):
 
     def on_train_start(self, trainer: Any, pl_module: nn.Module) -> None:
         """Find the loggers and lay out TensorBoard's page."""
-        self._board = Board(trainer.loggers if trainer.is_global_zero else ())
-        self._board.layout()
+        self._writer = LogWriter(trainer.loggers if trainer.is_global_zero else ())
+        self._writer.layout()
 
     def on_train_batch_start(
         self, trainer: Any, pl_module: nn.Module, batch: Any, batch_idx: int
@@ -153,14 +157,14 @@ class GradientHealth(Callback):
         self, trainer: Any, pl_module: nn.Module, optimizer: Optimizer
     ) -> None:
         """Measure, if this step of this optimiser is due."""
-        watch = self._watches.get(id(optimizer))
-        if watch is None:
-            watch = self._watches[id(optimizer)] = OptimizerWatch(is_first=not self._watches)
+        steps = self._steps.get(id(optimizer))
+        if steps is None:
+            steps = self._steps[id(optimizer)] = OptimizerSteps(is_first=not self._steps)
         # Under automatic optimisation a batch makes one step; to ask for the step costs more.
         automatic = pl_module.automatic_optimization
-        count = watch.count(self._num_batches_seen if automatic else trainer.global_step)
+        count = steps.count(self._num_batches_seen if automatic else trainer.global_step)
         if count is not None and self._is_due(count):
-            self._measure(trainer, pl_module, optimizer, watch, self._details_due(count))
+            self._measure(trainer, pl_module, optimizer, steps, self._details_due(count))
 
     def on_train_batch_end(
         self, trainer: Any, pl_module: nn.Module, outputs: Any, batch: Any, batch_idx: int
@@ -207,12 +211,12 @@ class GradientHealth(Callback):
         trainer: Any,
         pl_module: nn.Module,
         optimizer: Optimizer,
-        watch: OptimizerWatch,
+        steps: OptimizerSteps,
         with_details: bool,
     ) -> None:
         """Start one measurement; what the last one started has had an interval to arrive."""
         self._inbox.drain()
-        parameters, step = watch.parameters(trainer, pl_module, optimizer), trainer.global_step
+        parameters, step = steps.parameters(trainer, pl_module, optimizer), trainer.global_step
         scale = getattr(getattr(trainer.precision_plugin, "scaler", None), "_scale", None)
         carried = scale if getattr(optimizer, "_step_supports_amp_scaling", False) else None
         pending = measure_gradients(
@@ -225,22 +229,22 @@ class GradientHealth(Callback):
         self._inbox.put(pending, self._note_measurement)
         if with_details:
             details = measure_details(parameters, step, scale=carried)
-            self._inbox.put(details, partial(self._note_details, trainer, watch.is_first))
+            self._inbox.put(details, partial(self._note_details, trainer, steps.is_first))
             self._updates.append((UpdateMeter(parameters), step))
 
     def _note_measurement(self, measurement: Measurement) -> None:
         self.measurements.append(measurement)
         self._windows.add(measurement)
-        if self._board:
-            self._board.scalars(measurement_scalars(measurement), measurement.step)
+        if self._writer:
+            self._writer.scalars(measurement_scalars(measurement), measurement.step)
 
     def _note_updates(self, step: int, ratios: dict[str, float]) -> None:
         self._windows.add_updates(ratios)
-        self._board.scalars({f"update_ratio/{name}": r for name, r in ratios.items()}, step)
+        self._writer.scalars({f"update_ratio/{name}": r for name, r in ratios.items()}, step)
 
     def _note_details(self, trainer: Any, counts: bool, details: DetailMeasurement) -> None:
         """Show details; suspect what persists over the windows and was not examined before."""
-        show_details(self._board, details)
+        show_details(self._writer, details)
         self._remember(details)
         persistent = self._windows.add_details(details, counts)
         if persistent is None:
@@ -263,13 +267,13 @@ class GradientHealth(Callback):
         """Replay the latest batches, keep what the run's measurements bear out, and report it."""
         names, sightings = feature_names(trainer), self._windows.sightings
         context = training_context(trainer, self.measurements, self._losses)
-        diagnosis = examine(trainer, pl_module, list(self._batches), context)
+        diagnosis = diagnose_in_training(trainer, pl_module, list(self._batches), context)
         if diagnosis is None:
             latest = self.measurements[-1] if self.measurements else None
             diagnosis = from_measurements(latest, sightings, names)
         parts = [persistent_part(finding, sightings, names) for finding in diagnosis.findings]
         self.diagnosis = replace(diagnosis, findings=tuple(f for f in parts if f is not None))
-        show_diagnosis(self._board, self.diagnosis, trainer.global_step)
+        show_diagnosis(self._writer, self.diagnosis, trainer.global_step)
         reported = {(finding.cause, finding.location) for _, finding in self.alerts}
         for finding in self.diagnosis.alarms:
             if (finding.cause, finding.location) not in reported:

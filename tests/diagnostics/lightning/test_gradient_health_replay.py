@@ -11,9 +11,13 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from src.diagnostics import Diagnosis, Finding, TrainingContext
-from src.diagnostics.lightning.examine import examine, persistent_part, training_context
-from src.diagnostics.lightning.replay import Replay
-from src.diagnostics.schedule import Sightings
+from src.diagnostics.lightning.diagnose_in_training import (
+    diagnose_in_training,
+    persistent_part,
+    training_context,
+)
+from src.diagnostics.lightning.stand_in import StandIn
+from src.diagnostics.measuring.liveness import Sightings
 from tests.diagnostics.lightning.small_modules import FEATURES, Adversaries, Plain, fit, loader
 
 
@@ -67,7 +71,7 @@ def test_a_replay_leaves_the_module_the_loggers_and_the_generators_as_they_are(
     grads = {name: p.grad for name, p in module.named_parameters()}
     state, logged, seen = torch.get_rng_state(), logger.logged, list(module.seen)
     capsys.readouterr()
-    diagnosis = examine(trainer, module, [replayed], TrainingContext())
+    diagnosis = diagnose_in_training(trainer, module, [replayed], TrainingContext())
     assert diagnosis is not None
     assert diagnosis.worst is not None
     assert diagnosis.worst.cause == "dead_input"
@@ -83,7 +87,7 @@ def test_a_replay_leaves_the_module_the_loggers_and_the_generators_as_they_are(
 def test_the_stand_in_shares_weights_and_data_and_copies_the_rest(tmp_path: Path) -> None:
     module = Talkative()
     trainer = trained(module, tmp_path, logger=Recorder())
-    replay = Replay(trainer, module)
+    replay = StandIn(trainer, module)
     twin = replay.module
     assert twin.net[0].weight.data_ptr() == module.net[0].weight.data_ptr()
     assert twin.total is not module.total
@@ -102,7 +106,7 @@ def test_hooks_on_the_parameters_do_not_fire_in_a_replay(tmp_path: Path) -> None
     trainer = trained(module, tmp_path)
     weight = module.net[0].weight
     weight.register_post_accumulate_grad_hook(lambda p: fired.append(1))
-    replay = Replay(trainer, module)
+    replay = StandIn(trainer, module)
     sum(loss for loss, _ in replay.losses(replay.module, batch())).backward()
     assert fired == []
 
@@ -110,7 +114,7 @@ def test_hooks_on_the_parameters_do_not_fire_in_a_replay(tmp_path: Path) -> None
 def test_manual_optimisation_gives_each_optimiser_its_own_loss(tmp_path: Path) -> None:
     module = Adversaries()
     trainer = trained(module, tmp_path)
-    replay = Replay(trainer, module)
+    replay = StandIn(trainer, module)
     losses = replay.losses(replay.module, batch())
     assert [index for _, index in losses] == [0, 1]
     assert replay.stepping(batch()) == [0, 1]
@@ -147,7 +151,7 @@ def test_a_direct_backward_and_a_closure_are_caught_too(tmp_path: Path) -> None:
     module = Direct()
     trainer = trained(module, tmp_path)
     rate, weight = trainer.optimizers[0].param_groups[0]["lr"], module.net.weight.detach().clone()
-    replay = Replay(trainer, module)
+    replay = StandIn(trainer, module)
     ((loss, index),) = replay.losses(replay.module, batch())
     assert loss.requires_grad
     assert index == 0
@@ -161,7 +165,7 @@ def test_a_loss_for_diagnosis_is_used_instead_of_the_training_step(tmp_path: Pat
             return self.net(batch[0]).sum() * 0 + 42
 
     module = WithLoss()
-    replay = Replay(trained(module, tmp_path), module)
+    replay = StandIn(trained(module, tmp_path), module)
     assert [loss.item() for loss, _ in replay.losses(replay.module, batch())] == [42.0]
 
 

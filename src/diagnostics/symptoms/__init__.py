@@ -1,0 +1,1 @@
+"""What a replay with hooks shows: plain numbers that judge nothing."""

@@ -1,0 +1,89 @@
+"""Step 1, the symptoms: replay a few batches with hooks and write down numbers, judging nothing."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from src.diagnostics.isolation import seeded
+from src.diagnostics.symptoms.module_hooks import ModuleHooks
+from src.diagnostics.symptoms.symptoms import ParameterSymptoms, Symptoms, TrainingContext
+
+LossFunction = Callable[[Any, Any], Tensor]
+
+
+def find_symptoms(
+    model: nn.Module,
+    batches: Sequence[Any],
+    loss_fn: LossFunction,
+    optimizers: Sequence[torch.optim.Optimizer],
+    context: TrainingContext | None = None,
+) -> Symptoms:
+    """Replay batches under fixed seeds and return what was seen.
+
+    Args:
+        model: Any module; shared parameters are listed once. Frozen ones are thawed here to see the
+            gradient they would get.
+        batches: A few batches.
+        loss_fn: (model, batch) -> scalar loss.
+        optimizers: The optimisers at work; with none, membership in a group stays unknown.
+        context: What only the training loop knows; a loss scale is applied and taken out again.
+    """
+    symptoms = _as_found(model, optimizers, context)
+    for parameter in symptoms.parameters.values():
+        if parameter.weight.is_floating_point():
+            parameter.weight.requires_grad_(True)
+    hooks = ModuleHooks(model, symptoms)
+    with hooks.watching(), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+        for seed, batch in enumerate(batches):
+            hooks.begin(batch)
+            with seeded(seed):
+                loss = loss_fn(model, batch)
+            hooks.calls.end()
+            symptoms.loss_values.append(float(loss.detach()))
+            hooks.collect(loss)
+    symptoms.activations = list(hooks.calls.activations.values())
+    symptoms.masks = list(hooks.calls.masks.values())
+    symptoms.losses = list(hooks.calls.losses.values())
+    symptoms.routed = hooks.calls.routed
+    symptoms.uncalled = {m.name: m.kind for m in symptoms.modules.values() if not m.calls}
+    return symptoms
+
+
+def _as_found(
+    model: nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+    context: TrainingContext | None,
+) -> Symptoms:
+    """List the parameters as they are now, with the gradients they hold."""
+    symptoms = Symptoms(context=context or TrainingContext())
+    held = held_by(*optimizers)
+    for name, parameter in model.named_parameters():
+        grad = parameter.grad
+        if grad is not None and grad.is_sparse:
+            grad = grad.to_dense()
+        symptoms.parameters[name] = ParameterSymptoms(
+            name=name,
+            module=owner(name),
+            weight=parameter,
+            requires_grad=parameter.requires_grad,
+            optimized=parameter in held if optimizers else None,
+            entry=None if grad is None else grad.detach().clone(),
+        )
+    return symptoms
+
+
+def held_by(*optimizers: torch.optim.Optimizer) -> set[Tensor]:
+    """Return the parameters in any group of the given optimisers."""
+    return {p for optimizer in optimizers for g in optimizer.param_groups for p in g["params"]}
+
+
+def owner(parameter: str) -> str:
+    """Return the module a parameter works in, also through a reparametrisation.
+
+    >>> owner("fc.weight"), owner("fc.parametrizations.weight.original1"), owner("logits")
+    ('fc', 'fc', '')
+    """
+    module = parameter.rpartition(".")[0]
+    return f".{module}".partition(".parametrizations")[0].lstrip(".")
