@@ -54,7 +54,7 @@ def export_run(ckpt_path: str, folder: str | None = None) -> tuple[Path, dict[st
     from src.runs.folder import find_checkpoint, folder_of
     from src.runs.restore_predictor import restore_module
     from src.serving import formats
-    from src.serving.programs import build_program, example_inputs
+    from src.serving.formats import build_program, example_inputs
 
     module, facts = restore_module(ckpt_path)
     checkpoint = find_checkpoint(Path(ckpt_path))

@@ -11,8 +11,7 @@ from safetensors.torch import load_file
 
 from src.export import TOLERANCE, export_run, main
 from src.runs.restore_predictor import restore_module, restore_predictor
-from src.serving.formats import run_onnx
-from src.serving.programs import build_program, example_inputs
+from src.serving.formats import build_program, example_inputs, run_onnx
 
 TINY_LSTM = ("experiment=price_lstm", "model.hidden_size=4", "data.context_length=10")
 

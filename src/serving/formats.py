@@ -1,4 +1,9 @@
-"""Write a program as torch.export and ONNX files, and run these as a stranger would."""
+"""A trained model as one program, prices in and price out, in files that run without this code.
+
+The scalings are inside. The files are run as a stranger would run them.
+
+Shapes: B batch, T days of a window, F input features.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +20,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from src.data.facts import DataFacts
+
 LARGEST_BATCH = 65536
 # Run where this project cannot be imported from: -I ignores the working folder and PYTHONPATH.
 STRANGER = """
@@ -27,6 +34,67 @@ for file in sys.argv[2:]:
     save_file({"price": price}, file)
 assert not [name for name in sys.modules if name.split(".")[0] == "src"]
 """
+
+
+class ClosesProgram(nn.Module):
+    """Closes (B, T) to the following day's price (B, 1), both in price units.
+
+    Args:
+        model: Maps scaled windows (B, T, 1) to an output with `preds` (B, 1).
+        facts: Sizes and scalings of its data.
+    """
+
+    def __init__(self, model: nn.Module, facts: DataFacts) -> None:
+        super().__init__()
+        self.model, self.facts = model, facts
+
+    def forward(self, closes: Tensor) -> Tensor:
+        """Forecast from raw closes."""
+        assert self.facts.input_scaling is not None
+        closes_bt1 = closes.unsqueeze(-1)
+        preds = self.model(self.facts.input_scaling(closes_bt1)).preds
+        return self.facts.to_price(preds, closes_bt1[:, -1])
+
+
+class BarsProgram(nn.Module):
+    """Features (B, T, F) and last prices (B, 1) to the following day's price (B, 1).
+
+    Args:
+        model: Maps windows (B, T, F) to an output with `preds` (B, 1).
+        facts: Sizes and scalings of its data.
+    """
+
+    def __init__(self, model: nn.Module, facts: DataFacts) -> None:
+        super().__init__()
+        self.model, self.facts = model, facts
+
+    def forward(self, features: Tensor, last_price: Tensor) -> Tensor:
+        """Forecast from the features of bars."""
+        return self.facts.to_price(self.model(features).preds, last_price)
+
+
+def build_program(model: nn.Module, facts: DataFacts) -> nn.Module:
+    """Return the program that fits the data a model was trained on, in evaluation mode."""
+    program = BarsProgram if facts.input_scaling is None else ClosesProgram
+    return program(model, facts).eval()
+
+
+def example_inputs(facts: DataFacts, batch: int, seed: int = 0) -> dict[str, Tensor]:
+    """Return made-up inputs of the program by name: a random walk of prices, or random features.
+
+    Args:
+        facts: Sizes and statistics of the data.
+        batch: B.
+        seed: Seed of the numbers; the global generator is left alone.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    shape = (batch, facts.context_length)
+    closes = 100 * torch.exp(0.01 * torch.randn(shape, generator=generator).cumsum(1))
+    if facts.input_scaling is not None:
+        return {"closes": closes}
+    noise = torch.randn(*shape, facts.num_features, generator=generator)
+    features = facts.feature_mean + facts.feature_std * noise
+    return {"features": features, "last_price": closes[:, -1:]}
 
 
 @contextmanager

@@ -23,8 +23,8 @@ def test_retention_is_measured_for_each_state_and_length(monkeypatch, tmp_path):
 
 
 def test_bodies_of_the_load_are_valid_and_those_of_the_bad_tenth_are_not():
-    from src.serving.body import parse_prices
     from src.serving.prices import FieldError
+    from src.serving.requests import parse_prices
 
     for body in serving.windows(20):
         assert len(parse_prices(body.decode(), 60)) == 60

@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 
 from benchmarks.serving import BAD, requests_of_any_kind, windows
 from src.runs.restore_predictor import restore_predictor
-from src.serving import body as body_module
+from src.serving import requests
 from src.serving.app import build_app
-from src.serving.batcher import Batcher
+from src.serving.requests import Batcher
 
 BODIES = windows(40)
 
@@ -151,12 +151,12 @@ def send_slowly(port, chunk, count):
 
 
 def test_a_body_that_does_not_end_is_refused(port, monkeypatch):
-    monkeypatch.setattr(body_module, "READ_SECONDS", 0.3)
+    monkeypatch.setattr(requests, "READ_SECONDS", 0.3)
     assert b" 408 " in send_slowly(port, b" ", 3)
 
 
 def test_a_body_without_measure_is_refused_without_being_kept(port, monkeypatch):
-    monkeypatch.setattr(body_module, "LARGEST_DISCARDED", 100_000)
+    monkeypatch.setattr(requests, "LARGEST_DISCARDED", 100_000)
     assert b" 413 " in send_slowly(port, b" " * 20_000, 7)
 
 

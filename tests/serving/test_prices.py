@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from src.serving.body import parse_prices
 from src.serving.prices import FieldError, parse_series
+from src.serving.requests import parse_prices
 
 
 @pytest.mark.parametrize(
