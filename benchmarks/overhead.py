@@ -13,14 +13,12 @@ end of a fit is timed apart.
 
 import argparse
 import itertools
-import json
 import random
 import statistics
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -30,15 +28,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
+from benchmarks.keeping import keep
 from src.callbacks import GradientHealth, PoolingMonitor
 from src.models.norm import FeatureNorm
 from src.models.pooling import AttentionPooling, LastPooling
 from src.models.recurrent import RecurrentEncoder
 from src.models.regressor import build_regressor
 from src.models.transformer import TransformerEncoder
+from src.reporting.text import markdown_rows
 from src.runs.allocator import keep_freed_memory
 
-RESULTS = Path(__file__).parent / "results"
 HOOKS = ("on_train_batch_start", "on_before_optimizer_step", "on_train_batch_end")
 NO_DROPOUT = {"input": 0.0, "projection": 0.0, "encoder": 0.0}
 
@@ -257,14 +256,17 @@ def table(results: list[dict[str, Any]]) -> str:
         "interleaved rounds [quartiles]. Written by "
         f"`python -m benchmarks.overhead --rounds {results[0]['rounds']} --write`.",
         "",
-        "| model | step without | variant | whole step | CPU time in the hooks |",
-        "|---|---|---|---|---|",
     ]
-    for result in results:
-        for variant, reading in result["variants"].items():
-            cells = [f"{m:.3f} [{q1:.3f}, {q3:.3f}]" for q1, m, q3 in reading.values()]
-            step = f"{result['step_ms_off']:.2f} ms"
-            lines.append(f"| {result['model']} | {step} | {variant} | {' | '.join(cells)} |")
+    headers = ("model", "step without", "variant", "whole step", "CPU time in the hooks")
+    rows = [
+        (
+            *(result["model"], f"{result['step_ms_off']:.2f} ms", variant),
+            *(f"{m:.3f} [{q1:.3f}, {q3:.3f}]" for q1, m, q3 in reading.values()),
+        )
+        for result in results
+        for variant, reading in result["variants"].items()
+    ]
+    lines += markdown_rows(headers, rows, names=3)
     finals = [f"{r['final_diagnosis_s']:.1f} s ({r['model']})" for r in results]
     return "\n".join([*lines, "", f"The diagnosis at the end of a fit: {', '.join(finals)}.", ""])
 
@@ -285,9 +287,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     text = table(results)
     print(text)
     if options.write:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "overhead.json").write_text(json.dumps(results, indent=2) + "\n")
-        (RESULTS / "overhead.md").write_text(text)
+        keep("overhead", results, text)
 
 
 if __name__ == "__main__":

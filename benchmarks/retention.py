@@ -10,7 +10,6 @@ training step against the RNN's, in interleaved rounds.
 """
 
 import argparse
-import json
 import math
 import statistics
 import time
@@ -26,6 +25,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.keeping import RESULTS, keep
 from src.data import PriceDataModule
 from src.diagnostics.memory import half_life, prediction_memory, retention
 from src.models.norm import Norm
@@ -33,10 +33,11 @@ from src.models.pooling import LastPooling
 from src.models.recurrent import RecurrentEncoder
 from src.models.regressor import build_regressor
 from src.models.transformer import TransformerEncoder
+from src.reporting.run_tables import CLAIMED
 from src.reporting.statistics import estimate
+from src.reporting.text import markdown_rows
 from src.runs.allocator import keep_freed_memory
 
-RESULTS = Path(__file__).parent / "results"
 MODELS: dict[str, Any] = {
     "rnn": partial(RecurrentEncoder, cell="rnn"),
     "gru": partial(RecurrentEncoder, cell="gru"),
@@ -46,7 +47,6 @@ MODELS: dict[str, Any] = {
 COLOURS = {"rnn": "#D55E00", "gru": "#009E73", "lstm": "#0072B2", "transformer": "#CC79A7"}
 TRAINED_LENGTH, LENGTHS = 60, (60, 500)
 LAGS = (1, 5, 10, 20, 50, 100, 200, 499)
-CLAIMED = {5: 0.95, 10: 0.85, 20: 0.75, 50: 0.60}
 MEASURED_WINDOWS = 16
 # float32 gradients end about here; a mean of logarithms needs a bottom.
 FLOOR = 1e-12
@@ -165,8 +165,7 @@ def table(result: dict[str, Any]) -> str:
         "",
         "![retention](retention.png)",
         "",
-        *_retention_rows(result, TRAINED_LENGTH, (5, 10, 20, 50)),
-        "| textbook LSTM | | " + " | ".join(f"{share:.0%}" for share in CLAIMED.values()) + " | |",
+        *_retention_rows(result, TRAINED_LENGTH, (5, 10, 20, 50), with_claim=True),
         "",
         *_verdicts(result),
         "",
@@ -174,37 +173,45 @@ def table(result: dict[str, Any]) -> str:
         "",
         *_retention_rows(result, 500, (50, 100, 200, 499)),
         "",
-        "| model | parameters | of its layers | to the RNN's | training step | to the RNN's |",
-        "|---|---:|---:|---:|---:|---:|",
+        *_size_rows(result),
+        "",
+        "Step times: batch of 32 windows of 60 days, one CPU thread; median [quartiles].",
     ]
-    base = result["models"][0]["layer_parameters"]
-    for model in result["models"]:
-        timing = result["steps_timed"][model["model"]]
-        low, middle, high = timing["ratio_to_rnn"]
-        lines.append(
-            f"| {model['model']} | {model['parameters']:,} | {model['layer_parameters']:,} "
-            f"| {model['layer_parameters'] / base:.2f} | {timing['step_ms']:.1f} ms "
-            f"| {middle:.2f} [{low:.2f}, {high:.2f}] |"
-        )
-    lines += ["", "Step times: batch of 32 windows of 60 days, one CPU thread; median [quartiles]."]
     return "\n".join(lines) + "\n"
 
 
-def _retention_rows(result: dict[str, Any], days: int, lags: Sequence[int]) -> list[str]:
-    """Return the table of one window length, a row a model and state."""
-    shown = " | ".join(f"{lag} back" for lag in lags)
-    lines = [
-        f"| model | state | {shown} | days to half |",
-        "|---|---" + "|---" * len(lags) + "|---:|",
+def _size_rows(result: dict[str, Any]) -> list[str]:
+    """Return the table of parameters and step times, a row a model."""
+    base = result["models"][0]["layer_parameters"]
+    rows = []
+    for model in result["models"]:
+        timing = result["steps_timed"][model["model"]]
+        low, middle, high = timing["ratio_to_rnn"]
+        sizes = (f"{model['parameters']:,}", f"{model['layer_parameters']:,}")
+        times = (f"{timing['step_ms']:.1f} ms", f"{middle:.2f} [{low:.2f}, {high:.2f}]")
+        rows.append((model["model"], *sizes, f"{model['layer_parameters'] / base:.2f}", *times))
+    sizes = ("parameters", "of its layers", "to the RNN's")
+    return markdown_rows(("model", *sizes, "training step", "to the RNN's"), rows)
+
+
+def _retention_rows(
+    result: dict[str, Any], days: int, lags: Sequence[int], with_claim: bool = False
+) -> list[str]:
+    """Return the table of one window length, a row a model and state, and the textbook's."""
+    rows = [
+        (
+            *(row["model"], row["state"]),
+            *(_cell(row["retention"][lag]) for lag in lags),
+            f"{statistics.median(row['half_life']):g}",
+        )
+        for model in result["models"]
+        for row in model["rows"]
+        if row["days"] == days
     ]
-    for row in (row for model in result["models"] for row in model["rows"]):
-        if row["days"] == days:
-            cells = [_cell(row["retention"][lag]) for lag in lags]
-            half = f"{statistics.median(row['half_life']):g}"
-            lines.append(
-                f"| {row['model']} | {row['state']} | " + " | ".join(cells) + f" | {half} |"
-            )
-    return lines
+    if with_claim:
+        rows.append(("textbook LSTM", "", *(f"{CLAIMED[lag]:.0%}" for lag in lags), ""))
+    headers = ("model", "state", *(f"{lag} back" for lag in lags), "days to half")
+    return markdown_rows(headers, rows, names=2)
 
 
 def _verdicts(result: dict[str, Any]) -> list[str]:
@@ -304,12 +311,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     text = table(result)
     print(text)
     if options.write:
-        RESULTS.mkdir(exist_ok=True)
         draw(result, RESULTS / "retention.png")
-        (RESULTS / "retention.md").write_text(text)
         for row in (row for model in result["models"] for row in model["rows"]):
             del row["curve"]
-        (RESULTS / "retention.json").write_text(json.dumps(result, indent=2) + "\n")
+        keep("retention", result, text)
 
 
 if __name__ == "__main__":

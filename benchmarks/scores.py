@@ -14,7 +14,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+from benchmarks.keeping import keep
+from src.reporting.text import markdown_rows
+
 PRESETS = {
     "price_lstm": ["experiment=price_lstm"],
     "price_lstm_textbook": ["experiment=price_lstm_textbook"],
@@ -41,9 +43,7 @@ def main() -> None:
     text = _markdown(results)
     print(text)
     if arguments.write:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "scores.json").write_text(json.dumps(results, indent=2) + "\n")
-        (RESULTS / "scores.md").write_text(text)
+        keep("scores", results, text)
 
 
 def _score(name: str, seeds: int, folder: Path) -> dict[str, Any]:
@@ -70,19 +70,17 @@ def _score(name: str, seeds: int, folder: Path) -> dict[str, Any]:
 
 def _markdown(results: dict[str, Any]) -> str:
     """Return the table, with the command that makes it again."""
-    lines = [
-        f"Test RMSE in index points, S&P 500, mean over seeds. Repeat: `{results['command']}`.",
-        "",
-        '| preset | RMSE | "tomorrow = today" | ratio | ratio over seeds | seconds a run |',
-        "|---|---:|---:|---:|---:|---:|",
-    ]
-    for row in results["rows"]:
-        lines.append(
-            f"| `{row['preset']}` | {row['rmse']:.2f} | {row['baseline_rmse']:.2f} "
-            f"| {row['ratio']:.3f} | {row['ratio_min']:.3f} to {row['ratio_max']:.3f} "
-            f"| {row['seconds']:.0f} |"
+    head = f"Test RMSE in index points, S&P 500, mean over seeds. Repeat: `{results['command']}`."
+    headers = ("preset", "RMSE", '"tomorrow = today"', "ratio", "ratio over seeds", "seconds a run")
+    rows = [
+        (
+            *(f"`{row['preset']}`", f"{row['rmse']:.2f}", f"{row['baseline_rmse']:.2f}"),
+            *(f"{row['ratio']:.3f}", f"{row['ratio_min']:.3f} to {row['ratio_max']:.3f}"),
+            f"{row['seconds']:.0f}",
         )
-    return "\n".join(lines) + "\n"
+        for row in results["rows"]
+    ]
+    return "\n".join([head, "", *markdown_rows(headers, rows)]) + "\n"
 
 
 if __name__ == "__main__":

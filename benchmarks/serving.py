@@ -28,9 +28,10 @@ import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.keeping import keep
+from src.reporting.text import markdown_rows
 from src.runs.restore_predictor import restore_predictor
 
-RESULTS = Path(__file__).parent / "results"
 DAYS = 60
 BAD = (
     b"",
@@ -245,7 +246,8 @@ def batching(run: str, count: int = 512) -> dict[str, Any]:
 def table(result: dict[str, Any]) -> str:
     """Return the results as Markdown."""
     found, fuzzed, batches = result["load"], result["fuzz"], result["batching"]
-    rows = [("alone", found["latency_alone_ms"]), ("under load", found["latency_ms"])]
+    times = {"alone": found["latency_alone_ms"], "under load": found["latency_ms"]}
+    rows = [(name, *(f"{value:.1f}" for value in found.values())) for name, found in times.items()]
     return "\n".join(
         [
             "# The service under load",
@@ -260,12 +262,7 @@ def table(result: dict[str, Any]) -> str:
             f"{result['memory_mb'][0]} MB before, {result['memory_mb'][1]} MB after.",
             f"- Fuzzing, {fuzzed['examples']:,} examples: {_statuses(fuzzed['statuses'])}.",
             "",
-            "| latency, ms | p50 | p95 | p99 | max |",
-            "|---|---:|---:|---:|---:|",
-            *(
-                f"| {name} | " + " | ".join(f"{v:.1f}" for v in t.values()) + " |"
-                for name, t in rows
-            ),
+            *markdown_rows(("latency, ms", "p50", "p95", "p99", "max"), rows),
             "",
             f"Requests that come together are forecast in blocks of {batches['block_size']}, "
             f"filled up with zeros: of {batches['windows']} windows "
@@ -320,9 +317,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     text = table(result)
     print(text)
     if options.write:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "serving.json").write_text(json.dumps(result, indent=2) + "\n")
-        (RESULTS / "serving.md").write_text(text)
+        keep("serving", result, text)
 
 
 if __name__ == "__main__":

@@ -22,9 +22,10 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from benchmarks.keeping import keep
 from src.config import CONFIG_DIR
+from src.reporting.text import markdown_rows
 
-RESULTS = Path(__file__).parent / "results"
 WORKLOADS = {
     "LSTM 2x50, (32, 60, 1)": ["experiment=price_lstm"],
     "LSTM 2x50, (256, 60, 1)": ["experiment=price_lstm", "data.batch_size=256"],
@@ -52,11 +53,10 @@ def main() -> None:
         "machine": {"system": platform.platform(), "threads": 1},
         "rows": rows,
     }
-    print(_markdown(results))
+    text = _markdown(results)
+    print(text)
     if arguments.write:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "throughput.json").write_text(json.dumps(results, indent=2) + "\n")
-        (RESULTS / "throughput.md").write_text(_markdown(results))
+        keep("throughput", results, text)
 
 
 def _config(overrides: list[str], epochs: int) -> DictConfig:
@@ -144,16 +144,17 @@ def _markdown(results: dict[str, Any]) -> str:
         "of a hand-written loop without any of it; one thread, median of pairs run in turn.",
         f"Repeat: `{results['command']}`.",
         "",
-        "| workload | ratio | min to max | loop, s | val loss, loop | val loss, ours |",
-        "|---|---:|---:|---:|---:|---:|",
     ]
-    for row in results["rows"]:
-        lines.append(
-            f"| {row['workload']} | {row['ratio']:.2f} "
-            f"| {row['ratio_min']:.2f} to {row['ratio_max']:.2f} | {row['hand_seconds']:.1f} "
-            f"| {row['hand_val_loss']:.4f} | {row['val_loss']:.4f} |"
+    headers = ("workload", "ratio", "min to max", "loop, s", "val loss, loop", "val loss, ours")
+    rows = [
+        (
+            *(row["workload"], f"{row['ratio']:.2f}"),
+            *(f"{row['ratio_min']:.2f} to {row['ratio_max']:.2f}", f"{row['hand_seconds']:.1f}"),
+            *(f"{row['hand_val_loss']:.4f}", f"{row['val_loss']:.4f}"),
         )
-    return "\n".join(lines) + "\n"
+        for row in results["rows"]
+    ]
+    return "\n".join([*lines, *markdown_rows(headers, rows)]) + "\n"
 
 
 if __name__ == "__main__":

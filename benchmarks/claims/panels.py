@@ -21,9 +21,9 @@ from benchmarks.claims.remedies import (
     Cure,
 )
 from benchmarks.claims.rows import PUBLISHED_STEPS
+from src.reporting.run_tables import CLAIMED
 
 OBSERVED = {4000: 0.04, 6000: 0.335, 8000: 0.656, 10000: 0.666, 12000: 0.667}
-TEXTBOOK = {5: 0.95, 10: 0.85, 20: 0.75, 50: 0.60}
 MILESTONES = {2000: 0.20, 6000: 0.40, 8000: 0.60}
 GREY, DARK = "#9aa3ad", "#39424d"
 COLOURS = ("#2457a6", "#b3361b", "#1a6b3c", "#8a5a00", "#6b3fa0", "#0e7c86", "#a8327d", "#55606e")
@@ -179,7 +179,7 @@ def draw_retention(axes: Axes, curves: Mapping[str, Curve]) -> None:
         cell, _, state = name.partition(", ")
         _band(axes, curve, colours[cell], "-" if state == "trained" else ":")
         ends.append((name, curve, colours[cell]))
-    axes.plot(*zip(*TEXTBOOK.items(), strict=True), "kx", markersize=7)
+    axes.plot(*zip(*CLAIMED.items(), strict=True), "kx", markersize=7)
     axes.annotate("textbook LSTM", (50, 0.6), xytext=(48, 1.6), fontsize=8.5, ha="right")
     axes.set(yscale="log", ylim=(1e-9, 8), xlim=(0, 59))
     axes.set(xlabel="steps back", ylabel="influence on the forecast, latest step = 1")

@@ -1,7 +1,7 @@
 """Words for numbers, and tables of text: how they look in a terminal and in Markdown."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -99,13 +99,17 @@ def markdown(table: TextTable) -> str:
     |:--|--:|
     | x\|y | 1 |
     """
-    lines = [_row(table.headers), _rule(table), *map(_row, table.rows)]
     caption = ["", f"*{_safe(table.caption)}*"] if table.caption else []
+    lines = markdown_rows(table.headers, table.rows, table.names)
     return "\n".join([f"**{_safe(table.title)}**", "", *lines, *caption])
 
 
-def _rule(table: TextTable) -> str:
-    return "|" + "".join(":--|" if i < table.names else "--:|" for i in range(len(table.headers)))
+def markdown_rows(
+    headers: Sequence[str], rows: Iterable[Sequence[str]], names: int = 1
+) -> list[str]:
+    """Return the lines of a Markdown table; the first `names` columns are words, others numbers."""
+    rule = "".join(":--|" if place < names else "--:|" for place in range(len(headers)))
+    return [_row(headers), f"|{rule}", *map(_row, rows)]
 
 
 def _row(cells: Iterable[str]) -> str:
