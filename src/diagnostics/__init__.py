@@ -3,11 +3,11 @@
 Shapes: B batch, T time steps, F input features, D hidden size.
 """
 
-from src.diagnostics.causes import CAUSES
-from src.diagnostics.diagnose import diagnose
-from src.diagnostics.findings import Diagnosis, Finding
-from src.diagnostics.gradient import ParameterGradient, summarize_gradient, summarize_gradients
-from src.diagnostics.symptoms.symptoms import TrainingContext
+from .causes import CAUSES
+from .diagnose import diagnose
+from .findings import Diagnosis, Finding
+from .gradient import ParameterGradient, summarize_gradient, summarize_gradients
+from .symptoms.symptoms import TrainingContext
 
 MEANING = {name: cause.meaning for name, cause in CAUSES.items()}
 """One clause per cause, in the order in which a root cause outranks its consequences."""

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from src.diagnostics.causes import CAUSES, Candidate, Cause, Experiment
-from src.diagnostics.findings import Diagnosis, Finding
-from src.diagnostics.isolation import untouched
-from src.diagnostics.rank import rank
-from src.diagnostics.symptoms.replay import LossFunction, find_symptoms
-from src.diagnostics.symptoms.symptoms import Symptoms, TrainingContext
+from .causes import CAUSES, Candidate, Cause, Experiment
+from .findings import Diagnosis, Finding
+from .isolation import untouched
+from .rank import rank
+from .symptoms.replay import LossFunction, find_symptoms
+from .symptoms.symptoms import Symptoms, TrainingContext
 
 Optimizers = torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None
 

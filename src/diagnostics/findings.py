@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from src.diagnostics.causes import CAUSES, Candidate
+from .causes import CAUSES, Candidate
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,11 @@
 """Leave a model exactly as found, whatever is done to it in between."""
 
 import random
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -26,12 +26,15 @@ def untouched(model: nn.Module) -> Iterator[None]:
     attributes = [(module.__dict__, _shallow_copy(module.__dict__)) for module in model.modules()]
     tensors = {id(t): t for t in [*model.parameters(), *model.buffers()]}.values()
     saved = [(t, t.detach().clone(), t.requires_grad, t.grad, _clone(t.grad)) for t in tensors]
-    numpy_state, python_state = np.random.get_state(), random.getstate()
+    python_state = random.getstate()
+    numpy: Any = sys.modules.get("numpy")  # whoever has not loaded it draws nothing from it
+    numpy_state = numpy.random.get_state() if numpy else None
     try:
         with torch.random.fork_rng(devices=_cuda_devices()):
             yield
     finally:
-        np.random.set_state(numpy_state)
+        if numpy_state is not None:
+            numpy.random.set_state(numpy_state)
         random.setstate(python_state)
         for state, copy in attributes:
             _restore(state, copy)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from src.diagnostics.isolation import untouched
+from .isolation import untouched
 
 LAGS = (5, 10, 20, 50)
 """Lags at which retention is reported."""

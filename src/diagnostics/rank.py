@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from src.diagnostics.causes import CAUSES, Standing
-from src.diagnostics.findings import Finding
+from .causes import CAUSES, Standing
+from .findings import Finding
 
 
 def rank(findings: Sequence[Finding]) -> tuple[Finding, ...]:

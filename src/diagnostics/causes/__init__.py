@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from types import MappingProxyType
 
-from src.diagnostics.causes.cause import Candidate, Cause, Standing
-from src.diagnostics.causes.experiment import Experiment
+from .cause import Candidate, Cause, Standing
+from .experiment import Experiment
 
 __all__ = ["CAUSES", "Candidate", "Cause", "Experiment", "Standing"]
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import torch
 
-from src.diagnostics.causes.cause import Candidate, Cause, Verdict, at_parameter
-from src.diagnostics.causes.experiment import Experiment
-from src.diagnostics.symptoms.symptoms import ParameterSymptoms, Symptoms
+from ..symptoms.symptoms import ParameterSymptoms, Symptoms
+from .cause import Candidate, Cause, Verdict, at_parameter
+from .experiment import Experiment
 
 NEGLIGIBLE = 1e-4
 """A gradient this much smaller than its neighbours' is zero up to rounding."""

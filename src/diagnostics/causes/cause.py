@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from src.diagnostics.causes.experiment import Experiment
-from src.diagnostics.symptoms.symptoms import ParameterSymptoms, Symptoms
+from ..symptoms.symptoms import ParameterSymptoms, Symptoms
+from .experiment import Experiment
 
 ANYTHING = "anything"
 """Stands in `explains` for every cause that is not independent."""

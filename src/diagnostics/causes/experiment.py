@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from src.diagnostics.isolation import seeded
-from src.diagnostics.symptoms.replay import LossFunction, held_by
-from src.diagnostics.symptoms.symptoms import Symptoms
+from ..isolation import seeded
+from ..symptoms.replay import LossFunction, held_by
+from ..symptoms.symptoms import Symptoms
 
 Change = Callable[[Tensor], Tensor]
 TRIAL_STEPS = 16

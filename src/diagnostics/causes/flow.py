@@ -5,12 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from src.diagnostics.causes.cause import Candidate, Cause, Verdict, at_module
-from src.diagnostics.causes.experiment import Experiment, RewrittenCalls
-from src.diagnostics.causes.gain import lower_gain, weight_gain
-from src.diagnostics.memory import reach
-from src.diagnostics.symptoms.function_calls import SQUASHING
-from src.diagnostics.symptoms.symptoms import ModuleSymptoms, Symptoms
+from ..memory import reach
+from ..symptoms.function_calls import SQUASHING
+from ..symptoms.symptoms import ModuleSymptoms, Symptoms
+from .cause import Candidate, Cause, Verdict, at_module
+from .experiment import Experiment, RewrittenCalls
+from .gain import lower_gain, weight_gain
 
 FADED = 1e-4
 """Flow at the earliest layer over that at the latest, below which a gradient has vanished."""

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from src.diagnostics.causes.cause import Candidate, Cause, Verdict, at_module, at_parameter
-from src.diagnostics.causes.experiment import Experiment, Outcome
-from src.diagnostics.causes.weights import REINITIALISE, is_matrix
-from src.diagnostics.symptoms.function_calls import SQUASHING
-from src.diagnostics.symptoms.symptoms import Symptoms
+from ..symptoms.function_calls import SQUASHING
+from ..symptoms.symptoms import Symptoms
+from .cause import Candidate, Cause, Verdict, at_module, at_parameter
+from .experiment import Experiment, Outcome
+from .weights import REINITIALISE, is_matrix
 
 LARGE = 4.0
 """rms(weight) * sqrt(fan_in) from which on a weight is too large; 0.6 to 1.5 is usual."""

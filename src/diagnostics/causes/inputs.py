@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from src.diagnostics.causes.cause import Candidate, Cause, Verdict
-from src.diagnostics.causes.experiment import Experiment
-from src.diagnostics.gradient import distinct_columns, duplicate_columns
-from src.diagnostics.symptoms.stats import FeatureStats
-from src.diagnostics.symptoms.symptoms import ModuleSymptoms, Symptoms
+from ..gradient import distinct_columns, duplicate_columns
+from ..symptoms.stats import FeatureStats
+from ..symptoms.symptoms import ModuleSymptoms, Symptoms
+from .cause import Candidate, Cause, Verdict
+from .experiment import Experiment
 
 MIN_ROWS = 8
 """Rows below which nothing is said about a feature: with one sample every feature is constant."""

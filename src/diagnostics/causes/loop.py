@@ -6,9 +6,9 @@ from itertools import chain
 from statistics import median
 from typing import Any
 
-from src.diagnostics.causes.cause import Candidate, Cause, Verdict
-from src.diagnostics.causes.experiment import TRIAL_STEPS, Experiment
-from src.diagnostics.symptoms.symptoms import Symptoms
+from ..symptoms.symptoms import Symptoms
+from .cause import Candidate, Cause, Verdict
+from .experiment import TRIAL_STEPS, Experiment
 
 FAST, SLOW = 0.2, 1e-6
 """Median update-to-weight ratio of one step outside of which a learning rate is suspect."""

@@ -5,10 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from src.diagnostics.causes.cause import Candidate, Cause, Verdict
-from src.diagnostics.causes.experiment import Experiment, RewrittenCalls
-from src.diagnostics.symptoms.masks import hidden_steps, padding_steps, steps_hidden
-from src.diagnostics.symptoms.symptoms import MaskSymptoms, Symptoms
+from ..symptoms.masks import hidden_steps, padding_steps, steps_hidden
+from ..symptoms.symptoms import MaskSymptoms, Symptoms
+from .cause import Candidate, Cause, Verdict
+from .experiment import Experiment, RewrittenCalls
 
 INVERTED = 0.5
 """Share of real steps hidden, and of padding shown, from which on a mask is upside down."""

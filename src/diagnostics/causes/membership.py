@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import torch
 
-from src.diagnostics.causes.cause import Candidate, Cause, Verdict
-from src.diagnostics.causes.experiment import Experiment
-from src.diagnostics.symptoms.symptoms import ParameterSymptoms, Symptoms
+from ..symptoms.symptoms import ParameterSymptoms, Symptoms
+from .cause import Candidate, Cause, Verdict
+from .experiment import Experiment
 
 
 def _by_module(parameters: list[ParameterSymptoms]) -> dict[str, list[ParameterSymptoms]]:

@@ -6,7 +6,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from src.diagnostics.causes.cause import (
+from ..symptoms.symptoms import ModuleSymptoms, Symptoms
+from .cause import (
     ANYTHING,
     Candidate,
     Cause,
@@ -15,8 +16,7 @@ from src.diagnostics.causes.cause import (
     at_module,
     at_parameter,
 )
-from src.diagnostics.causes.experiment import Experiment
-from src.diagnostics.symptoms.symptoms import ModuleSymptoms, Symptoms
+from .experiment import Experiment
 
 SCATTERED = 0.1
 """Share of zero gradient entries, in half precision, from which on underflow is suspected."""

@@ -5,13 +5,13 @@ import math
 import torch
 from torch import Tensor
 
-from src.diagnostics.causes.cause import Candidate, Cause, Verdict
-from src.diagnostics.causes.experiment import Experiment
-from src.diagnostics.causes.inputs import at_features, columns_of, readers
-from src.diagnostics.causes.targets import rewritten_losses
-from src.diagnostics.gradient import distinct_columns
-from src.diagnostics.symptoms.function_calls import REGRESSION_LOSSES
-from src.diagnostics.symptoms.symptoms import Symptoms
+from ..gradient import distinct_columns
+from ..symptoms.function_calls import REGRESSION_LOSSES
+from ..symptoms.symptoms import Symptoms
+from .cause import Candidate, Cause, Verdict
+from .experiment import Experiment
+from .inputs import at_features, columns_of, readers
+from .targets import rewritten_losses
 
 FAR = 100.0
 """A feature this many times larger or smaller than the median feature is misscaled."""

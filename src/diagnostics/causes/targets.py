@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from src.diagnostics.causes.cause import Candidate, Cause, Verdict
-from src.diagnostics.causes.experiment import Experiment, RewrittenCalls
-from src.diagnostics.symptoms.function_calls import LOSSES, REGRESSION_LOSSES
-from src.diagnostics.symptoms.symptoms import LossSymptoms, Symptoms
+from ..symptoms.function_calls import LOSSES, REGRESSION_LOSSES
+from ..symptoms.symptoms import LossSymptoms, Symptoms
+from .cause import Candidate, Cause, Verdict
+from .experiment import Experiment, RewrittenCalls
 
 RANGES = {
     "sigmoid": (0.0, 1.0),

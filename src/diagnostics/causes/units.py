@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from src.diagnostics.causes.cause import Candidate, Cause, Variant, Verdict, at_module
-from src.diagnostics.causes.experiment import Experiment
-from src.diagnostics.symptoms.function_calls import DEAD_BELOW
-from src.diagnostics.symptoms.stats import FeatureStats
-from src.diagnostics.symptoms.symptoms import ActivationSymptoms, ModuleSymptoms, Symptoms
+from ..symptoms.function_calls import DEAD_BELOW
+from ..symptoms.stats import FeatureStats
+from ..symptoms.symptoms import ActivationSymptoms, ModuleSymptoms, Symptoms
+from .cause import Candidate, Cause, Variant, Verdict, at_module
+from .experiment import Experiment
 
 DEAD_SHARE = 0.5
 """Share of a layer's units that must be dead: a few always are, in a healthy rectified net."""

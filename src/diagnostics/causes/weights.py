@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from src.diagnostics.causes.cause import Candidate, Cause, Verdict, at_parameter
-from src.diagnostics.causes.experiment import Experiment, Outcome
-from src.diagnostics.symptoms.symptoms import ParameterSymptoms, Symptoms
+from ..symptoms.symptoms import ParameterSymptoms, Symptoms
+from .cause import Candidate, Cause, Verdict, at_parameter
+from .experiment import Experiment, Outcome
 
 ALIKE = 1e-3
 """Relative difference up to which rows are equal: training adds rounding to a perfect symmetry."""

@@ -1,5 +1,5 @@
 """The diagnosis inside of a Lightning training: the callback and what only it needs."""
 
-from src.diagnostics.lightning.gradient_health import GradientHealth
+from .gradient_health import GradientHealth
 
 __all__ = ["GradientHealth"]

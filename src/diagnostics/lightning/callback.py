@@ -13,12 +13,14 @@ import torch.distributed as dist
 from torch import nn
 from torch.optim import Optimizer
 
-from src.diagnostics.symptoms.replay import held_by
+from ..symptoms.replay import held_by
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback
 else:
     _packages = [name for name in ("lightning", "pytorch_lightning") if find_spec(name)]
+    if not _packages:
+        raise ImportError("callbacks need Lightning: pip install lightning")
     _modules = {"lightning": "lightning.pytorch", "pytorch_lightning": "pytorch_lightning"}
     Callback = type(
         "Callback", tuple(import_module(_modules[name]).Callback for name in _packages), {}

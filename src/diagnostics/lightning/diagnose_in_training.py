@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from src.diagnostics.causes import CAUSES
-from src.diagnostics.diagnose import diagnose
-from src.diagnostics.findings import Diagnosis, Finding
-from src.diagnostics.lightning.stand_in import StandIn
-from src.diagnostics.measuring.counts import Measurement
-from src.diagnostics.measuring.liveness import Sightings
-from src.diagnostics.symptoms.symptoms import TrainingContext
+from ..causes import CAUSES
+from ..diagnose import diagnose
+from ..findings import Diagnosis, Finding
+from ..measuring.counts import Measurement
+from ..measuring.liveness import Sightings
+from ..symptoms.symptoms import TrainingContext
+from .stand_in import StandIn
 
 log = logging.getLogger(__name__)
 

@@ -9,32 +9,32 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from src.diagnostics.findings import Diagnosis, Finding
-from src.diagnostics.lightning.callback import (
+from ..findings import Diagnosis, Finding
+from ..measuring.async_copy import Inbox
+from ..measuring.counts import Measurement, measure_gradients
+from ..measuring.details import DetailMeasurement, UpdateMeter, measure_details
+from ..measuring.suspicion import Suspicion, SuspicionWindows
+from .callback import (
     Callback,
     Every,
     History,
     OptimizerSteps,
     flat_shard_group,
 )
-from src.diagnostics.lightning.diagnose_in_training import (
+from .diagnose_in_training import (
     diagnose_in_training,
     feature_names,
     from_measurements,
     persistent_part,
     training_context,
 )
-from src.diagnostics.lightning.log_writer import LogWriter
-from src.diagnostics.lightning.presentation import (
+from .log_writer import LogWriter
+from .presentation import (
     alarm_sentence,
     measurement_scalars,
     show_details,
     show_diagnosis,
 )
-from src.diagnostics.measuring.async_copy import Inbox
-from src.diagnostics.measuring.counts import Measurement, measure_gradients
-from src.diagnostics.measuring.details import DetailMeasurement, UpdateMeter, measure_details
-from src.diagnostics.measuring.suspicion import Suspicion, SuspicionWindows
 
 log = logging.getLogger(__name__)
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from src.diagnostics.findings import Diagnosis, Finding
-from src.diagnostics.lightning.log_writer import LogWriter
-from src.diagnostics.measuring.counts import Measurement
-from src.diagnostics.measuring.details import HIGHEST_EXPONENT, LOWEST_EXPONENT, DetailMeasurement
+from ..findings import Diagnosis, Finding
+from ..measuring.counts import Measurement
+from ..measuring.details import HIGHEST_EXPONENT, LOWEST_EXPONENT, DetailMeasurement
+from .log_writer import LogWriter
 
 EDGES = tuple(range(LOWEST_EXPONENT - 1, HIGHEST_EXPONENT + 2))
 """Edges of the magnitude histogram in log2; exact zeros fill the lowest bin."""
@@ -58,7 +58,6 @@ def alarm_sentence(finding: Finding) -> str:
 def findings_text(diagnosis: Diagnosis) -> str:
     """Return a diagnosis as Markdown: one paragraph per alarm, one line for all that is benign.
 
-    >>> from src.diagnostics import Diagnosis, Finding
     >>> print(findings_text(Diagnosis(findings=(
     ...     Finding(cause="dead_input", parameter="fc.weight", fraction=0.5, indices=("volume",),
     ...             confirmed=True, remedy="Drop it."),))))

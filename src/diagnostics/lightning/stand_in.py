@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 
-from src.diagnostics.isolation import untouched
-from src.diagnostics.symptoms.replay import held_by
+from ..isolation import untouched
+from ..symptoms.replay import held_by
 
 COMPILED_METHODS = ("forward", "training_step", "validation_step", "test_step", "predict_step")
 

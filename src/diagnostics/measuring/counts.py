@@ -20,7 +20,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from src.diagnostics.measuring.async_copy import Pending
+from .async_copy import Pending
 
 ProcessGroups = tuple[Any, ...]
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from src.diagnostics.gradient import ZeroShape, count_distinct_columns, zero_shape_of_counts
-from src.diagnostics.measuring.async_copy import Pending
+from ..gradient import ZeroShape, count_distinct_columns, zero_shape_of_counts
+from .async_copy import Pending
 
 LOWEST_EXPONENT, HIGHEST_EXPONENT = -64, 16
 NUM_BINS = HIGHEST_EXPONENT - LOWEST_EXPONENT + 3

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple, TypeVar
 
-from src.diagnostics.measuring.counts import Measurement
-from src.diagnostics.measuring.details import DetailMeasurement, GradientDetails
-from src.diagnostics.measuring.liveness import Alive, Sightings
+from .counts import Measurement
+from .details import DetailMeasurement, GradientDetails
+from .liveness import Alive, Sightings
 
 Seen = TypeVar("Seen", bound=Hashable)
 

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from src.diagnostics.gates import saturation
-from src.diagnostics.symptoms.masks import hidden_steps, steps_hidden
-from src.diagnostics.symptoms.stats import FeatureStats, rows_of
-from src.diagnostics.symptoms.symptoms import ActivationSymptoms, LossSymptoms, MaskSymptoms
+from ..gates import saturation
+from .masks import hidden_steps, steps_hidden
+from .stats import FeatureStats, rows_of
+from .symptoms import ActivationSymptoms, LossSymptoms, MaskSymptoms
 
 LOSSES = frozenset(
     [

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
-from src.diagnostics.gates import gate_saturation
-from src.diagnostics.symptoms.function_calls import WatchedCalls
-from src.diagnostics.symptoms.masks import padding_steps
-from src.diagnostics.symptoms.stats import FeatureStats, FlowStats, nonfinite_columns, rows_of
-from src.diagnostics.symptoms.symptoms import ModuleSymptoms, ParameterSymptoms, Symptoms
+from ..gates import gate_saturation
+from .function_calls import WatchedCalls
+from .masks import padding_steps
+from .stats import FeatureStats, FlowStats, nonfinite_columns, rows_of
+from .symptoms import ModuleSymptoms, ParameterSymptoms, Symptoms
 
 CHANNEL_FIRST = (
     nn.modules.conv._ConvNd,

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from src.diagnostics.isolation import seeded
-from src.diagnostics.symptoms.module_hooks import ModuleHooks
-from src.diagnostics.symptoms.symptoms import ParameterSymptoms, Symptoms, TrainingContext
+from ..isolation import seeded
+from .module_hooks import ModuleHooks
+from .symptoms import ParameterSymptoms, Symptoms, TrainingContext
 
 LossFunction = Callable[[Any, Any], Tensor]
 

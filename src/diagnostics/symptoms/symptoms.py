@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from src.diagnostics.symptoms.stats import FeatureStats, FlowStats
+from .stats import FeatureStats, FlowStats
 
 
 @dataclass(frozen=True, kw_only=True)
