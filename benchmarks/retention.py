@@ -36,7 +36,7 @@ from src.models.transformer import TransformerEncoder
 from src.reporting.run_tables import CLAIMED
 from src.reporting.statistics import estimate
 from src.reporting.text import markdown_rows
-from src.runs.allocator import keep_freed_memory
+from src.runs.process import keep_freed_memory
 
 MODELS: dict[str, Any] = {
     "rnn": partial(RecurrentEncoder, cell="rnn"),

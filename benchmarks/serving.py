@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 
 from benchmarks.keeping import keep
 from src.reporting.text import markdown_rows
-from src.runs.restore_predictor import restore_predictor
+from src.runs.opening import open_run
 
 DAYS = 60
 BAD = (
@@ -225,7 +225,7 @@ def fuzz(port: int, examples: int) -> dict[str, Any]:
 
 def batching(run: str, count: int = 512) -> dict[str, Any]:
     """Return by how much forecasts in batches of any size differ, and those in fixed blocks."""
-    predictor = restore_predictor(run)
+    predictor = open_run(run).predictor
     closes = np.array([json.loads(body)["prices"] for body in windows(count)])
     together = predictor.windows_of_closes(closes)
     ones = [predictor.windows_of_closes(row[None]) for row in closes]

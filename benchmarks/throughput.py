@@ -122,8 +122,8 @@ def _train(config: DictConfig) -> dict[str, float]:
     """Our own training with everything it does by default."""
     import lightning.pytorch as pl
 
-    from src.runs.allocator import keep_freed_memory
     from src.runs.build import build_callbacks, build_datamodule, build_module, build_trainer
+    from src.runs.process import keep_freed_memory
 
     keep_freed_memory()
     pl.seed_everything(config.seed, verbose=False)

@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from src.config import CONFIG_DIR, stop
 from src.config.compose import check_command_line
@@ -55,21 +55,20 @@ def diagnose_run(run: str | None, overrides: list[str], num_batches: int) -> dic
 
     from src.diagnostics import diagnose
     from src.runs.build import build_datamodule, build_module
-    from src.runs.restore import restore
+    from src.runs.opening import open_run
     from src.runs.what_if import replay_options
 
     if num_batches < 1:
         raise ValueError(f"--batches must be at least 1, got {num_batches}")
     if run:
-        module, datamodule = restore(run)
-        config = OmegaConf.create(module.hparams["config"])
+        opened = open_run(run)
+        config, module, datamodule = opened.config, opened.module, opened.datamodule
         trained = module
     else:
         config, trained = _compose(overrides), None
         pl.seed_everything(config.seed, verbose=False)
         datamodule = build_datamodule(config)
         module = build_module(config, datamodule)
-    assert isinstance(config, DictConfig)
     loader = datamodule.train_dataloader()
     batches = [batch for batch, _ in zip(loader, range(num_batches), strict=False)]
     module.train()

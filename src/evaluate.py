@@ -35,9 +35,10 @@ def _scores(config: DictConfig) -> dict[str, dict[str, float]]:
     import lightning.pytorch as pl
 
     from src.runs.build import build_trainer
-    from src.runs.restore import restore
+    from src.runs.opening import open_run
 
-    module, datamodule = restore(config.ckpt_path)
+    run = open_run(config.ckpt_path)
+    module, datamodule = run.module, run.datamodule
     loaders = {
         "train": datamodule.train_dataloader,
         "val": datamodule.val_dataloader,

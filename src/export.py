@@ -51,14 +51,14 @@ def export_run(ckpt_path: str, folder: str | None = None) -> tuple[Path, dict[st
     import torch
     from safetensors.torch import save_file
 
-    from src.runs.folder import find_checkpoint, folder_of
-    from src.runs.restore_predictor import restore_module
+    from src.runs.opening import open_run
     from src.serving import formats
     from src.serving.formats import build_program, example_inputs
 
-    module, facts = restore_module(ckpt_path)
-    checkpoint = find_checkpoint(Path(ckpt_path))
-    target = Path(folder) if folder else folder_of(checkpoint) / "export"
+    run = open_run(ckpt_path)
+    run.refuse_made_up_bars()
+    module, facts = run.module, run.facts
+    target = Path(folder) if folder else run.folder / "export"
     target.mkdir(parents=True, exist_ok=True)
     program = build_program(module.model, facts)
     inputs = example_inputs(facts, max(BATCHES))
@@ -78,7 +78,7 @@ def export_run(ckpt_path: str, folder: str | None = None) -> tuple[Path, dict[st
         name: max(map(partial(_difference, facts), prices, expected, runs))
         for name, prices in made.items()
     }
-    description = _describe(module, facts, inputs, checkpoint, differences)
+    description = _describe(run, inputs, differences)
     (target / "config.json").write_text(json.dumps(description, indent=2, allow_nan=False) + "\n")
     return target, differences
 
@@ -93,19 +93,16 @@ def _difference(facts: Any, made: Any, expected: Any, inputs: Any) -> float:
     return float((scaled[0] - scaled[1]).abs().max())
 
 
-def _describe(
-    module: Any, facts: Any, inputs: Any, checkpoint: Path, differences: dict[str, float]
-) -> dict[str, Any]:
+def _describe(run: Any, inputs: Any, differences: dict[str, float]) -> dict[str, Any]:
     """Return what somebody without this code needs to know of the files, as plain values."""
-    from src.runs.calibration import read_calibration
-    from src.runs.folder import environment
+    from src.runs.run_report import environment
 
-    calibration = read_calibration(checkpoint)
+    calibration = run.calibration
     levels = (0.5, 0.8, 0.9, 0.95)
     quantiles = {str(level): calibration.quantile(level) for level in levels} if calibration else {}
     return {
-        "config": module.hparams["config"],
-        "data": facts.to_dict(),
+        "config": run.module.hparams["config"],
+        "data": run.facts.to_dict(),
         "inputs": {name: ["batch", *tensor.shape[1:]] for name, tensor in inputs.items()},
         "output": {"price": ["batch", 1]},
         "interval_half_widths_in_typical_daily_moves": quantiles,

@@ -46,11 +46,11 @@ def inspect_run(
 
     from src.reporting.gate_figure import gate_figure
     from src.runs.calibration import rows_shown
-    from src.runs.folder import find_checkpoint, folder_of
-    from src.runs.gate_study import answers, trace_run
-    from src.runs.restore import restore
+    from src.runs.gate_measurements import answers, trace_run
+    from src.runs.opening import open_run
 
-    module, datamodule = restore(ckpt_path)
+    run = open_run(ckpt_path)
+    module, datamodule = run.module, run.datamodule
     if split not in datamodule.datasets:
         raise ValueError(f"split must be one of {', '.join(datamodule.datasets)}, got {split!r}")
     dataset, steps = datamodule.datasets[split], datamodule.context_length
@@ -69,10 +69,9 @@ def inspect_run(
     title = f"{datamodule.data_name}, {dates[0]} to {dates[-1]}"
     quantities = {name: value[:, 0].numpy() for name, value in trace._asdict().items()}
     figure = gate_figure(dates, closes[rows], quantities, title)
-    folder = folder_of(find_checkpoint(Path(ckpt_path)))
-    picture = folder / f"gates-{split}-{dates[-1]}.png"
+    picture = run.folder / f"gates-{split}-{dates[-1]}.png"
     figure.savefig(picture)
-    _show_in_tensorboard(folder, f"gates/{split}", figure)
+    _show_in_tensorboard(run.folder, f"gates/{split}", figure)
     return picture, numbers
 
 

@@ -46,10 +46,10 @@ def forecasts(config: DictConfig) -> dict[str, Any]:
     # Imported here: a slip on the command line is answered at once, without torch.
     import torch
 
-    from src.runs.restore_predictor import restore_predictor
+    from src.runs.opening import open_run
 
     torch.set_num_threads(1)
-    predictor = restore_predictor(str(config.ckpt_path))
+    predictor = open_run(str(config.ckpt_path)).predictor
     rows: list[dict[str, Any]] = []
     for days, closes, windows in _series(config, predictor, last):
         done = predictor.forecast(windows, config.level)

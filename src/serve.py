@@ -51,11 +51,11 @@ def build_server(config: DictConfig) -> "tuple[uvicorn.Server, socket.socket]":
         import torch
         import uvicorn
 
-        from src.runs.restore_predictor import restore_predictor
+        from src.runs.opening import open_run
         from src.serving.app import build_app
 
         torch.set_num_threads(1)
-        predictor = restore_predictor(str(config.ckpt_path))
+        predictor = open_run(str(config.ckpt_path)).predictor
         app = build_app(predictor, run=Path(config.ckpt_path).name, level=config.level)
     except BaseException:
         listening.close()

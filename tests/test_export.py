@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from src.export import TOLERANCE, export_run, main
-from src.runs.restore_predictor import restore_module, restore_predictor
+from src.runs.opening import open_run
 from src.serving.formats import build_program, example_inputs, run_onnx
 
 TINY_LSTM = ("experiment=price_lstm", "model.hidden_size=4", "data.context_length=10")
@@ -32,7 +32,7 @@ def test_torch_export_runs_without_this_project_and_onnx_agrees(exported):
 
 def test_the_onnx_model_maps_closes_to_the_services_price(exported, kept_run):
     folder, _ = exported
-    predictor = restore_predictor(kept_run(*TINY_LSTM))
+    predictor = open_run(kept_run(*TINY_LSTM)).predictor
     closes = 50 + np.random.default_rng(0).random((5, 10))
     expected = predictor.forecast(predictor.windows_of_closes(closes)).predicted_price
     inputs = {"closes": torch.tensor(closes, dtype=torch.float32)}
@@ -42,7 +42,8 @@ def test_the_onnx_model_maps_closes_to_the_services_price(exported, kept_run):
 
 def test_the_weights_and_the_config_are_plain_and_complete(exported, kept_run):
     folder, _ = exported
-    module, facts = restore_module(kept_run(*TINY_LSTM))
+    run = open_run(kept_run(*TINY_LSTM))
+    module, facts = run.module, run.facts
     weights = load_file(folder / "model.safetensors")
     expected = module.model.state_dict()
     assert weights.keys() == expected.keys()
@@ -61,7 +62,8 @@ def test_the_weights_and_the_config_are_plain_and_complete(exported, kept_run):
 
 @pytest.mark.parametrize("preset", ["price_lstm", "price_lstm_textbook", "bars_transformer"])
 def test_a_program_holds_the_scalings_of_its_run(kept_run, preset):
-    module, facts = restore_module(kept_run(f"experiment={preset}"))
+    run = open_run(kept_run(f"experiment={preset}"))
+    module, facts = run.module, run.facts
     inputs = example_inputs(facts, 3)
     with torch.no_grad():
         price = build_program(module.model, facts)(**inputs)

@@ -11,8 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from src.gates import inspect_run, main
-from src.runs.gate_study import answers, by_direction, parameter_counts, trace_run
-from src.runs.restore import restore
+from src.runs.gate_measurements import answers, by_direction, parameter_counts, trace_run
+from src.runs.opening import open_run
 
 GRU = ("experiment=price_lstm", "model=gru")
 
@@ -44,7 +44,8 @@ def test_an_lstm_has_four_times_and_a_gru_three_times_the_parameters_of_an_rnn(l
 
 @pytest.mark.parametrize("overrides", [("experiment=price_lstm",), GRU])
 def test_the_trace_of_a_run_is_its_own_output(kept_run, overrides):
-    module, datamodule = restore(kept_run(*overrides))
+    run = open_run(kept_run(*overrides))
+    module, datamodule = run.module, run.datamodule
     batch = datamodule.datasets["test"][torch.arange(4)]
     trace, off = trace_run(module, batch.x)
     assert off < 1e-5
@@ -54,7 +55,8 @@ def test_the_trace_of_a_run_is_its_own_output(kept_run, overrides):
 
 
 def test_a_forget_gate_held_at_0_9_keeps_0_9_to_the_power_of_days(kept_run):
-    module, datamodule = restore(kept_run("experiment=price_lstm"))
+    run = open_run(kept_run("experiment=price_lstm"))
+    module, datamodule = run.module, run.datamodule
     rnn = module.model.encoder.rnn
     with torch.no_grad():
         for layer in range(2):

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from src.runs.build import build_datamodule
-from src.runs.restore import restore
-from src.runs.restore_predictor import restore_module
+from src.runs.opening import open_run
 from tests.conftest import report_of
 
 # 24 steps instead of 12,000; a record at every published 500th.
@@ -64,7 +63,8 @@ def test_large_features_kill_nothing(course):
 def test_a_run_is_restored_at_the_step_of_its_weights(course):
     folder = course("callbacks=default", "callbacks.progress_bar=null", "schedule.scale=0.004")
     report = report_of(folder)
-    _, datamodule = restore(folder)
+    run = open_run(folder)
+    datamodule = run.datamodule
     assert 0 < datamodule.changes.step <= 48
     best = min(report["validation"], key=lambda point: point["loss"])
     assert datamodule.changes.step == best["step"]
@@ -73,7 +73,7 @@ def test_a_run_is_restored_at_the_step_of_its_weights(course):
 def test_a_model_of_bars_that_no_market_has_forecasts_no_prices(course):
     folder = course("callbacks=default", "callbacks.progress_bar=null")
     with pytest.raises(ValueError, match="made up or changed by a schedule: it forecasts no"):
-        restore_module(folder)
+        _ = open_run(folder).predictor
 
 
 def test_prices_have_no_blocks_to_change(composed):

@@ -10,7 +10,7 @@ import pytest
 from src.data import load_prices
 from src.data.reading.sources import BAR_COLUMNS
 from src.predict import main
-from src.runs.restore_predictor import restore_predictor
+from src.runs.opening import open_run
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_file_gives_the_day_after_its_last_with_baseline_and_interval(
     assert row["baseline"] == row["last_price"] == pytest.approx(CLOSES[-1])
     assert row["interval"][0] < row["predicted_price"] < row["interval"][1]
     assert row["price"] is None
-    calibration = restore_predictor(kept_run("experiment=price_lstm")).calibration
+    calibration = open_run(kept_run("experiment=price_lstm")).predictor.calibration
     assert result["coverage"]["test"] == calibration.coverage(0.9)
 
 

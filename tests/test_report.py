@@ -70,7 +70,7 @@ def test_help_needs_neither_pandas_nor_torch():
 
 
 def test_a_real_run_is_reported_and_opened_again(monkeypatch, tiny_run, capsys):
-    from src.runs.restore import restore
+    from src.runs.opening import open_run
 
     first = tiny_run("experiment=price_lstm", "pooling=last")
     command(monkeypatch, first.parent)
@@ -79,6 +79,7 @@ def test_a_real_run_is_reported_and_opened_again(monkeypatch, tiny_run, capsys):
     assert "model=lstm pooling=last norm=none: val/loss" in shown
     runs = load_runs(first.parent)
     assert runs["pooling"].tolist() == ["last"]
-    module, datamodule = restore(runs["path"][0])
+    run = open_run(runs["path"][0])
+    module, datamodule = run.module, run.datamodule
     assert not module.training
     assert datamodule.context_length == 60

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from src.config import CONFIG_DIR
 from src.runs.build import build_datamodule, build_module
-from src.runs.restore import restore
+from src.runs.opening import open_run
 from src.runs.run import run
 from tests.conftest import report_of
 
@@ -129,7 +129,8 @@ def test_another_seed_gives_other_weights(tiny_run):
 
 def test_a_run_opened_again_predicts_what_it_reported(tiny_run):
     folder = tiny_run("experiment=price_lstm", "callbacks=default")
-    module, datamodule = restore(folder)
+    run = open_run(folder)
+    module, datamodule = run.module, run.datamodule
     batch = next(iter(datamodule.test_dataloader()))
     with torch.no_grad():
         prices = datamodule.to_price(module(batch.x), batch.last_price)
@@ -262,7 +263,7 @@ def test_a_run_told_to_stop_keeps_its_checkpoint_and_never_looks_like_success(tm
     assert running.wait(60) == code
     (folder,) = tmp_path.glob("*/*")
     assert report_of(folder)["status"] == "interrupted"
-    assert restore(folder / "checkpoints" / "last.ckpt")
+    assert open_run(folder, "last").module
 
 
 def test_the_defaults_list_names_every_group():

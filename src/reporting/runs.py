@@ -152,8 +152,7 @@ def _is_process(pid: int) -> bool:
 def load_runs(paths: Paths) -> "pd.DataFrame":
     """Return a row per run, unfinished ones included.
 
-    The trained model of a run is one call away: `restore(runs.path[0])`, with `restore` from
-    `src.runs.restore`.
+    The trained model of a run is one call away: `src.open_run(runs.path[0])`.
 
     Args:
         paths: run folders, folders above them, sweep folders, or globs of these.

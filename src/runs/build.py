@@ -1,6 +1,6 @@
 """From a composed config to the objects of one run: data, module, callbacks, trainer."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from src.config.trust import settled
 from src.data import PriceDataModule
 from src.data.facts import DataFacts
 from src.interventions.schedule import Schedule
+from src.models.contract import PARTS, parts_used
 from src.models.regressor import build_regressor
 from src.runs.checkpoint import AtomicCheckpointIO
 from src.runs.folder import CHECKPOINTS
@@ -87,6 +88,21 @@ def build_module(config: DictConfig, data: PriceDataModule | DataFacts) -> Regre
     )
 
 
+def effective_choices(choices: Mapping[str, Any], module: RegressionModule) -> dict[str, Any]:
+    """Return the choices that matter: groups that the model does not use have none.
+
+    Args:
+        choices: config groups and the option chosen in each.
+        module: what was built of them.
+    """
+    without = set(PARTS - parts_used(module.model))
+    if "pooling" in without:
+        without.add("pooling_prior")
+    if not any(p.requires_grad for p in module.parameters()):
+        without.add("optimizer")
+    return {group: None if group in without else option for group, option in choices.items()}
+
+
 def build_callbacks(
     config: DictConfig, module: RegressionModule, data: PriceDataModule, folder: Path
 ) -> list[pl.Callback]:
@@ -135,3 +151,16 @@ def _refuse_bad_optimizer(
     trained = [p for p in parameters if p.requires_grad]
     if trained:
         optimizer(trained)
+
+
+def load_weights(
+    module: RegressionModule, datamodule: PriceDataModule | None, checkpoint: Mapping[str, Any]
+) -> None:
+    """Put a checkpoint's weights into a module, and a schedule where it stood with them.
+
+    Raises:
+        RuntimeError: the weights are not those of such a module.
+    """
+    module.load_state_dict(checkpoint["state_dict"])
+    if datamodule is not None and (schedule := schedule_of(datamodule)):
+        schedule.step = checkpoint["global_step"]

@@ -1,16 +1,12 @@
-"""The folder of one run: its name, its report, and where its checkpoints are."""
+"""The folder of one run: how it is named, and what lies where in it."""
 
-import os
-import platform
 import re
-import subprocess
-import time
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from src.files import write_json
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 REPORT = "report.json"
 CONFIG = "config.yaml"
@@ -71,36 +67,12 @@ def run_name(choices: Mapping[str, str | None], overrides: list[str], seed: int)
     return f"{'-'.join(parts)[:LONGEST_NAME]}-seed{seed}"
 
 
-def write_report(folder: Path, report: Mapping[str, Any]) -> None:
-    """Write the run's report.json, whole or not at all; numbers that JSON lacks become null."""
-    write_json(folder / REPORT, report)
-
-
-def environment() -> dict[str, Any]:
-    """Return what a result depends on besides its config: commit, versions, machine."""
-    packages = ("torch", "lightning", "hydra-core", "torchmetrics", "numpy", "arch", "TA-Lib")
-    return {
-        "commit": _commit(),
-        "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
-        "machine": {"system": platform.platform(), "cpu_count": os.cpu_count()},
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
-
-
-def find_checkpoint(path: Path, which: Literal["best", "last"] = "best") -> Path:
-    """Return the checkpoint meant by `path`: the file itself, or a run folder's best or last.
-
-    Raises:
-        ValueError: there is none.
-    """
-    if path.is_file():
-        return path
-    if not path.exists():
-        raise ValueError(f"ckpt_path does not exist: {path}")
-    checkpoint = path / CHECKPOINTS / f"{which}.ckpt"
-    if not checkpoint.is_file():
-        raise ValueError(f"ckpt_path holds no {CHECKPOINTS}/{which}.ckpt: {path}")
-    return checkpoint
+def experiment_name(config: "DictConfig", choices: Mapping[str, Any]) -> str:
+    """Return the folder below lightning_logs: the name given, the preset, or <data>_<model>."""
+    preset = choices.get("experiment")
+    if config.name:
+        return str(config.name)
+    return str(preset) if preset else f"{choices['data']}_{choices['model']}"
 
 
 def folder_of(checkpoint: Path) -> Path:
@@ -111,11 +83,3 @@ def folder_of(checkpoint: Path) -> Path:
     """
     parent = checkpoint.parent
     return parent.parent if parent.name == CHECKPOINTS else parent
-
-
-def _commit() -> str | None:
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

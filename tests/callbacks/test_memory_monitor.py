@@ -6,7 +6,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from src.callbacks.memory_monitor import MAX_SAMPLES, MemoryMonitor
 from src.diagnostics.memory import prediction_memory
-from src.runs.restore import restore
+from src.runs.opening import open_run
 from tests.conftest import report_of
 
 EVERY_TWO = (
@@ -42,7 +42,8 @@ def test_monitoring_leaves_the_weights_bitwise_as_without_it(tiny_run):
 
 
 def test_what_is_noted_is_the_memory_of_the_batch(kept_run):
-    module, datamodule = restore(kept_run("experiment=price_lstm"))
+    run = open_run(kept_run("experiment=price_lstm"))
+    module, datamodule = run.module, run.datamodule
     batch = datamodule.datasets["train"][torch.arange(40)]
     monitor = MemoryMonitor(every_n_steps=1)
 

@@ -1,16 +1,6 @@
-import json
-import math
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
-
-from src.runs.folder import (
-    create_run_folder,
-    environment,
-    find_checkpoint,
-    run_name,
-    write_report,
-)
+from src.runs.folder import create_run_folder, run_name
 
 
 def test_runs_started_in_the_same_moment_get_folders_of_their_own(tmp_path):
@@ -35,30 +25,3 @@ def test_a_folder_name_holds_nothing_that_troubles_a_shell(tmp_path):
     folder = create_run_folder(tmp_path, "lr=[0.1, 0.2]/x;y $z")
     assert folder.parent == tmp_path
     assert not set(folder.name) & set("[]/; $,=")
-
-
-def test_numbers_that_json_lacks_become_null(tmp_path):
-    write_report(tmp_path, {"loss": math.nan, "scores": [1.0, math.inf]})
-    assert json.loads((tmp_path / "report.json").read_text()) == {
-        "loss": None,
-        "scores": [1.0, None],
-    }
-    assert [f.name for f in tmp_path.iterdir()] == ["report.json"]
-
-
-def test_the_environment_names_the_versions_a_result_depends_on():
-    assert {"python", "torch", "lightning", "hydra-core"} <= set(environment()["versions"])
-
-
-def test_a_run_folder_stands_for_its_best_checkpoint(tmp_path):
-    (tmp_path / "checkpoints").mkdir()
-    for name in ("best", "last"):
-        (tmp_path / "checkpoints" / f"{name}.ckpt").touch()
-    assert find_checkpoint(tmp_path).name == "best.ckpt"
-    assert find_checkpoint(tmp_path, "last").name == "last.ckpt"
-
-
-@pytest.mark.parametrize("path", ["absent", "."])
-def test_a_path_without_a_checkpoint_is_named(tmp_path, path):
-    with pytest.raises(ValueError, match=str(tmp_path)):
-        find_checkpoint(tmp_path / path)

@@ -12,9 +12,8 @@ import torch
 from src.data import load_prices
 from src.data.reading.sources import BAR_COLUMNS
 from src.runs.calibration import calibrate
+from src.runs.opening import open_run
 from src.runs.predictor import BLOCK_SIZE, Predictor, bitwise_block_size
-from src.runs.restore import restore
-from src.runs.restore_predictor import restore_predictor
 
 
 def share(seed, price, spread):
@@ -32,17 +31,17 @@ def bits(forecasts):
 
 def test_two_requests_in_a_row_give_exactly_what_each_gives_alone(kept_run):
     folder = kept_run("experiment=price_lstm")
-    both = restore_predictor(folder)
+    both = open_run(folder).predictor
     in_a_row = [bits(both.forecast(both.windows_of_closes(w[None]))) for w in (PETR4, VALE3, PETR4)]
     for window, found in zip((PETR4, VALE3, PETR4), in_a_row, strict=True):
-        fresh = restore_predictor(folder)
+        fresh = open_run(folder).predictor
         assert bits(fresh.forecast(fresh.windows_of_closes(window[None]))) == found
     assert in_a_row[0] != in_a_row[1]
 
 
 @pytest.mark.parametrize("model", ["lstm", "gru", "rnn"])
 def test_a_window_is_forecast_bitwise_alike_among_any_others(kept_run, model):
-    predictor = restore_predictor(kept_run("experiment=price_lstm", f"model={model}"))
+    predictor = open_run(kept_run("experiment=price_lstm", f"model={model}")).predictor
     closes = np.stack([share(seed, 10.0 * (seed + 1), 0.02) for seed in range(21)])
     together = predictor.forecast(predictor.windows_of_closes(closes)).predicted_price
     order = np.random.default_rng(0).permutation(21)
@@ -67,11 +66,12 @@ def test_the_checkpoint_alone_repeats_the_forecasts_of_the_run(kept_run, preset,
     folder = kept_run(f"experiment={preset}")
     alone = tmp_path / "model.ckpt"
     shutil.copy(folder / "checkpoints" / "best.ckpt", alone)
-    predictor = restore_predictor(alone)
+    predictor = open_run(alone).predictor
     table = load_prices("sp500", columns=BAR_COLUMNS)
     windows = predictor.windows_of_table(table, last=11)
     predicted = predictor.forecast(windows).predicted_price[:10]
-    _, datamodule = restore(folder)
+    run = open_run(folder)
+    datamodule = run.datamodule
     batch = datamodule.datasets["test"][torch.arange(-10, 0) % datamodule.windows("test")]
     assert torch.equal(windows.x[:10], batch.x)
     with (folder / "forecasts.csv").open() as file:
@@ -84,9 +84,10 @@ def test_the_checkpoint_alone_repeats_the_forecasts_of_the_run(kept_run, preset,
 
 def test_the_calibration_kept_is_the_one_measured_on_both_held_out_parts(kept_run):
     folder = kept_run("experiment=price_lstm")
-    module, datamodule = restore(folder)
+    run = open_run(folder)
+    module, datamodule = run.module, run.datamodule
     measured = calibrate(module, datamodule)
-    kept = restore_predictor(folder).calibration
+    kept = open_run(folder).predictor.calibration
     np.testing.assert_array_equal(kept.validation, measured.validation)
     np.testing.assert_array_equal(kept.test, measured.test)
     assert len(kept.validation) == datamodule.windows("val")
@@ -94,8 +95,9 @@ def test_the_calibration_kept_is_the_one_measured_on_both_held_out_parts(kept_ru
 
 
 def test_calibration_equals_a_slow_walk_over_the_test_days(kept_run):
-    predictor = restore_predictor(kept_run("experiment=price_lstm"))
-    _, datamodule = restore(kept_run("experiment=price_lstm"))
+    predictor = open_run(kept_run("experiment=price_lstm")).predictor
+    run = open_run(kept_run("experiment=price_lstm"))
+    datamodule = run.datamodule
     closes = load_prices("sp500").close
     kept = predictor.calibration.test
     assert (np.diff(kept) >= 0).all()
@@ -115,9 +117,9 @@ def test_without_the_data_there_are_forecasts_but_no_intervals(tiny_run, tmp_pat
     file.write_text("date,close\n" + "".join(lines))
     folder = tiny_run("experiment=price_lstm", f"data.path={file}")
     file.unlink()
-    assert restore_predictor(folder).calibration is not None
+    assert open_run(folder).predictor.calibration is not None
     (folder / "calibration.json").unlink()
-    predictor = restore_predictor(folder)
+    predictor = open_run(folder).predictor
     assert predictor.calibration is None
     assert predictor.forecast(predictor.windows_of_closes(PETR4[None])).interval is None
 
@@ -126,11 +128,11 @@ def test_a_damaged_calibration_is_one_clear_error(kept_run, tmp_path):
     folder = shutil.copytree(kept_run("experiment=price_lstm"), tmp_path / "run")
     (folder / "calibration.json").write_text(json.dumps({"validation": [1.0]}))
     with pytest.raises(ValueError, match=r"calibration\.json is damaged"):
-        restore_predictor(folder)
+        _ = open_run(folder).predictor
 
 
 def test_a_forecast_that_is_not_finite_is_refused(kept_run):
-    facts = restore_predictor(kept_run("experiment=price_lstm")).facts
+    facts = open_run(kept_run("experiment=price_lstm")).predictor.facts
     broken = Predictor(lambda x: torch.full((len(x), 1), torch.nan), facts)
     with pytest.raises(ValueError, match="finite"):
         broken.forecast(broken.windows_of_closes(PETR4[None]))

@@ -15,7 +15,7 @@ import uvicorn
 from hypothesis import HealthCheck, given, settings
 
 from benchmarks.serving import BAD, requests_of_any_kind, windows
-from src.runs.restore_predictor import restore_predictor
+from src.runs.opening import open_run
 from src.serving import requests
 from src.serving.app import build_app
 from src.serving.requests import Batcher
@@ -25,7 +25,7 @@ BODIES = windows(40)
 
 @pytest.fixture(scope="module")
 def predictor(kept_run):
-    return restore_predictor(kept_run("experiment=price_lstm"))
+    return open_run(kept_run("experiment=price_lstm")).predictor
 
 
 @pytest.fixture(scope="module")
@@ -193,4 +193,4 @@ def test_one_window_without_a_finite_forecast_does_not_take_the_others_with_it(p
 
 def test_a_run_on_bars_is_refused_in_one_line(kept_run):
     with pytest.raises(ValueError, match="takes closes, and this run was trained on data=bars"):
-        build_app(restore_predictor(kept_run("experiment=bars_transformer")), "bars")
+        build_app(open_run(kept_run("experiment=bars_transformer")).predictor, "bars")

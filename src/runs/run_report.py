@@ -2,10 +2,14 @@
 
 import csv
 import io
+import os
+import platform
 import signal
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +19,9 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
 from src.data import PriceDataModule
-from src.files import write_text
+from src.files import write_json, write_text
 from src.reporting.run_tables import ratio
-from src.runs.folder import CONFIG, FORECASTS, environment, write_report
+from src.runs.folder import CONFIG, FORECASTS, REPORT
 from src.training.module import RegressionModule
 
 
@@ -55,10 +59,10 @@ def is_first_process() -> bool:
 @contextmanager
 def recorded(folder: Path, report: dict[str, Any]) -> Iterator[None]:
     """Keep report.json true: running, then finished, failed with its reason, or interrupted."""
-    write = rank_zero_only(write_report)
+    write = rank_zero_only(write_json)
     if is_first_process():
         write_text(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(report["config"])))
-    write(folder, report)
+    write(folder / REPORT, report)
     started = time.monotonic()
     try:
         yield
@@ -78,7 +82,7 @@ def recorded(folder: Path, report: dict[str, Any]) -> Iterator[None]:
         raise
     finally:
         report["duration_s"] = round(time.monotonic() - started, 2)
-        write(folder, report)
+        write(folder / REPORT, report)
 
 
 def best_so_far(trainer: pl.Trainer) -> dict[str, Any]:
@@ -121,3 +125,22 @@ def write_forecasts(folder: Path, module: RegressionModule, datamodule: PriceDat
         prices = (row["last_price"], row["price"], row["predicted_price"])
         writer.writerow([date, *(f"{price:.10g}" for price in prices)])
     write_text(folder / FORECASTS, text.getvalue())
+
+
+def environment() -> dict[str, Any]:
+    """Return what a result depends on besides its config: commit, versions, machine."""
+    packages = ("torch", "lightning", "hydra-core", "torchmetrics", "numpy", "arch", "TA-Lib")
+    return {
+        "commit": _commit(),
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
+        "machine": {"system": platform.platform(), "cpu_count": os.cpu_count()},
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _commit() -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

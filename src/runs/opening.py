@@ -1,0 +1,202 @@
+"""A run opened again: what it recorded, its model, its data, its forecasts."""
+
+from __future__ import annotations
+
+import json
+import logging
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from src.runs.folder import CHECKPOINTS, REPORT, folder_of
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from src.data import PriceDataModule
+    from src.data.facts import DataFacts
+    from src.runs.calibration import Calibration
+    from src.runs.predictor import Predictor
+    from src.training.module import RegressionModule
+
+log = logging.getLogger(__name__)
+
+
+def open_run(path: str | Path, which: Literal["best", "last"] = "best") -> Run:
+    """Open a run that was trained before.
+
+    Args:
+        path: a run folder, or a checkpoint file, in a run folder or anywhere else.
+        which: which checkpoint of a run folder.
+
+    Raises:
+        ValueError: there is nothing there.
+    """
+    found = Path(path)
+    if not found.exists():
+        raise ValueError(f"ckpt_path does not exist: {found}")
+    if found.is_file():
+        return Run(folder_of(found), found)
+    return Run(found, found / CHECKPOINTS / f"{which}.ckpt")
+
+
+class Run:
+    """A run on disk. Each part is read or built when first asked for, and then kept.
+
+    Torch is imported with the checkpoint; `report` alone needs none.
+
+    Args:
+        folder: the run folder, or the folder of a checkpoint that lies elsewhere.
+        checkpoint: the checkpoint; a run that keeps none has its report alone.
+    """
+
+    def __init__(self, folder: Path, checkpoint: Path) -> None:
+        self.folder = folder
+        self._checkpoint = checkpoint
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """Where the checkpoint is.
+
+        Raises:
+            ValueError: it is not there.
+        """
+        if not self._checkpoint.is_file():
+            name = f"{CHECKPOINTS}/{self._checkpoint.name}"
+            raise ValueError(f"ckpt_path holds no {name}: {self.folder}")
+        return self._checkpoint
+
+    @cached_property
+    def report(self) -> dict[str, Any]:
+        """What report.json says.
+
+        Raises:
+            ValueError: there is none, or it cannot be read.
+        """
+        file = self.folder / REPORT
+        try:
+            return json.loads(file.read_text())
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{file} is not a run's report: {error}") from None
+
+    @cached_property
+    def checkpoint(self) -> dict[str, Any]:
+        """The checkpoint's tensors and plain values.
+
+        Raises:
+            ValueError: there is none, it cannot be read, or this project did not write it.
+        """
+        from src.runs.checkpoint import load_checkpoint
+
+        path = self.checkpoint_path
+        checkpoint = load_checkpoint(path)
+        try:
+            for key in ("config", "data"):
+                checkpoint["hyper_parameters"][key]
+            for key in ("state_dict", "global_step"):
+                checkpoint[key]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{path} was not written by this version: no {error}") from None
+        return checkpoint
+
+    @cached_property
+    def config(self) -> DictConfig:
+        """The config it was trained with, checked: it can build this project's classes only."""
+        from omegaconf import OmegaConf
+
+        from src.config.trust import trusted
+
+        stored = self.checkpoint["hyper_parameters"]["config"]
+        return OmegaConf.create(trusted(stored, self.checkpoint_path))
+
+    @cached_property
+    def facts(self) -> DataFacts:
+        """Sizes, statistics and scalings of the data it was trained on."""
+        from src.data.facts import DataFacts
+
+        try:
+            return DataFacts.from_dict(self.checkpoint["hyper_parameters"]["data"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"{self.checkpoint_path} was not written by this version: no {error}"
+            ) from None
+
+    @cached_property
+    def module(self) -> RegressionModule:
+        """The module in evaluation mode, with the checkpoint's weights; the data is not read.
+
+        Raises:
+            ValueError: the weights do not fit the config.
+        """
+        from src.runs.build import build_module, load_weights
+
+        # What a schedule does to the units hangs on the data module: both follow one step.
+        datamodule = self.datamodule if self._is_made_up else None
+        module = build_module(self.config, datamodule or self.facts)
+        try:
+            load_weights(module, datamodule, self.checkpoint)
+        except RuntimeError as error:
+            raise ValueError(f"{self.checkpoint_path} does not fit its config: {error}") from None
+        return module.eval()
+
+    @cached_property
+    def datamodule(self) -> PriceDataModule:
+        """The data it was trained on, read again, set up.
+
+        Raises:
+            ValueError: the file is not there any more, or cannot be used.
+        """
+        from src.runs.build import build_datamodule, schedule_of
+
+        datamodule = build_datamodule(self.config)
+        if schedule := schedule_of(datamodule):
+            schedule.step = self.checkpoint["global_step"]
+        return datamodule
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """Its errors on held-out windows.
+
+        They are kept in the folder for the best checkpoint; for another one they are measured anew,
+        and without the data it was trained on there are none.
+        """
+        from src.runs.calibration import calibrate, read_calibration
+
+        kept = read_calibration(self.checkpoint_path)
+        if kept is not None:
+            return kept
+        try:
+            return calibrate(self.module, self.datamodule)
+        except ValueError as error:
+            log.warning("no prediction intervals: the run's own data cannot be read: %s", error)
+            return None
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The run, ready to forecast.
+
+        Raises:
+            ValueError: as `refuse_made_up_bars`.
+        """
+        from src.runs.predictor import Predictor, bitwise_block_size
+
+        self.refuse_made_up_bars()
+        size = bitwise_block_size(self.module, self.facts.context_length, self.facts.num_features)
+        return Predictor(self.module, self.facts, self.calibration, size)
+
+    def refuse_made_up_bars(self) -> None:
+        """Refuse to forecast prices from what no market has.
+
+        Raises:
+            ValueError: it was trained on bars that were made up or changed by a schedule.
+        """
+        if self._is_made_up:
+            raise ValueError(
+                f"{self.checkpoint_path} was trained on bars that were made up or changed by a "
+                "schedule: it forecasts no prices"
+            )
+
+    @property
+    def _is_made_up(self) -> bool:
+        schedule = self.config.get("schedule") or {}
+        return self.facts.features == "scenario" or bool(schedule.get("events"))

@@ -1,0 +1,66 @@
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from src.runs.opening import open_run
+
+
+def test_a_folder_stands_for_its_best_checkpoint_and_a_file_for_itself(tmp_path):
+    checkpoints = tmp_path / "checkpoints"
+    checkpoints.mkdir()
+    for name in ("best", "last", "epoch_3"):
+        (checkpoints / f"{name}.ckpt").touch()
+    assert open_run(tmp_path).checkpoint_path == checkpoints / "best.ckpt"
+    assert open_run(tmp_path, "last").checkpoint_path == checkpoints / "last.ckpt"
+    opened = open_run(str(checkpoints / "epoch_3.ckpt"))
+    assert opened.checkpoint_path == checkpoints / "epoch_3.ckpt"
+    assert opened.folder == tmp_path
+
+
+def test_a_path_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ValueError, match=f"does not exist: {tmp_path}/absent"):
+        open_run(tmp_path / "absent")
+
+
+def test_a_folder_without_a_checkpoint_says_so_when_its_model_is_asked_for(tmp_path):
+    run = open_run(tmp_path)
+    with pytest.raises(ValueError, match=rf"holds no checkpoints/best\.ckpt: {tmp_path}"):
+        _ = run.module
+
+
+def test_a_checkpoint_of_something_else_names_what_is_missing(tmp_path):
+    torch.save({"state_dict": {}}, tmp_path / "model.ckpt")
+    with pytest.raises(ValueError, match="not written by this version: no 'hyper_parameters'"):
+        _ = open_run(tmp_path / "model.ckpt").module
+
+
+def test_the_parts_of_a_run_are_made_once_and_belong_together(kept_run):
+    run = open_run(kept_run("experiment=price_lstm"))
+    assert run.module is run.module
+    assert run.predictor.model is run.module
+    assert run.report["config"] == run.module.hparams["config"]
+    assert run.datamodule.context_length == run.config.data.context_length
+
+
+def test_the_model_opens_where_its_data_is_not(kept_run, tmp_path):
+    folder = kept_run("experiment=price_lstm")
+    alone = shutil.copy(folder / "checkpoints" / "best.ckpt", tmp_path / "anywhere.ckpt")
+    checkpoint = torch.load(alone, weights_only=True)
+    checkpoint["hyper_parameters"]["config"]["data"]["path"] = str(tmp_path / "absent.csv")
+    torch.save(checkpoint, alone)
+    run = open_run(alone)
+    assert run.module.training is False
+    with pytest.raises(ValueError, match=r"absent\.csv"):
+        _ = run.datamodule
+
+
+def test_a_report_is_read_without_torch(kept_run):
+    folder = kept_run("experiment=price_lstm")
+    code = (
+        f"import src, sys; assert src.open_run({str(folder)!r}).report['status'] == 'finished'; "
+        "assert not {'torch', 'lightning', 'hydra'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
