@@ -1,8 +1,9 @@
-"""Files that are whole or not there at all, and values that JSON has words for.
+"""Files that are whole or not there at all, locks, and values that JSON has words for.
 
 The ground floor: every room may use this, and it uses none.
 """
 
+import fcntl
 import json
 import math
 import os
@@ -66,6 +67,29 @@ def to_plain(value: Any) -> Any:
     if value is None or isinstance(value, str | bool | int):
         return value
     return float(value) if math.isfinite(value) else None
+
+
+@contextmanager
+def locked(path: Path, wait: bool = True) -> Iterator[None]:
+    """Hold the lock file `path`, made if it is not there; the kernel frees it when a process ends.
+
+    Raises:
+        BlockingIOError: another process holds it, and `wait` is false.
+    """
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+
+
+def is_held(path: Path) -> bool:
+    """Say whether some process holds the lock file `path`."""
+    if not path.exists():
+        return False
+    try:
+        with locked(path, wait=False):
+            return False
+    except BlockingIOError:
+        return True
 
 
 def _flush_folder(folder: Path) -> None:

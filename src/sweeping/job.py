@@ -15,8 +15,7 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from src.runs.folder import RUN_FOLDER_VARIABLE
 from src.sweeping import stopping
-from src.sweeping.manifest import Job, Manifest
-from src.sweeping.table import job_line
+from src.sweeping.manifest import Job, Manifest, Plan
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +50,20 @@ def run_job(config: DictConfig) -> float | None:
             ended["objective"] = objective
     stopping.check()
     return objective
+
+
+def job_line(plan: Plan, index: int) -> str:
+    """Return one line about a job that has just ended.
+
+    >>> job = Job(0, "seed=0", [], [], "", status="finished", objective=0.5, duration_s=2.0)
+    >>> job_line(Plan([], [], "", {}, 1, [job]), 0)
+    '1/1 finished: seed=0, val/loss 0.5, 2.0 s'
+    """
+    job = plan.jobs[index]
+    ended = sum(job.status not in ("waiting", "running") for job in plan.jobs)
+    facts = [job.name, f"val/loss {job.objective:.5g}" if job.objective is not None else ""]
+    facts += [f"{job.duration_s:.1f} s", job.reason or ""]
+    return f"{ended}/{plan.total} {job.status}: {', '.join(filter(None, facts))}"
 
 
 @contextmanager

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from src.files import write_json
-from src.sweeping.locks import is_held, locked
+from src.files import is_held, locked, write_json
 
 MANIFEST = "sweep.json"
 

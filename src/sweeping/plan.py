@@ -1,7 +1,13 @@
-"""What a multirun is going to do: every job composed, checked and named before the first starts."""
+"""What a multirun is going to do: every job composed, checked and named before the first starts.
 
+Its manifest is a new one, or that of the sweep it resumes.
+"""
+
+import copy
 import hashlib
 import json
+import re
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +20,11 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from src.config.compose import compose_job, own_part
 from src.config.overrides import first_values, is_hydra, line, parse
 from src.sweeping.blocks import Wanted, chosen_blocks, factorial, union
-from src.sweeping.composing import compose_jobs
-from src.sweeping.manifest import Job, Plan
+from src.sweeping.manifest import Job, Manifest, Plan, difference, find_sweep
 
+# `seed` is a plain key of conf/train.yaml: nothing but its value depends on it until the config is
+# resolved. A test compares with jobs composed alone.
+_SEED = re.compile(r"seed=(0|[1-9]\d*)")
 # How a sweep goes, where runs write and who watches them: no result depends on it.
 _NO_PART_OF_A_JOB = ("sweep", "log_dir", "logger")
 
@@ -88,6 +96,31 @@ def plan_sweep(config_name: str, command: Sequence[str]) -> Sweep:
     return Sweep(plan, configs, settings, hydra, lines, keys, how, is_search)
 
 
+def open_manifest(asked: Sweep) -> Manifest:
+    """Return a new sweep's manifest, or the one to resume if it is of the same jobs.
+
+    Raises:
+        ValueError: there is nothing to resume, or it is another sweep now.
+    """
+    resume, folder = asked.settings.sweep.resume, Path(asked.settings.hydra.sweep.dir)
+    if not resume:
+        return Manifest.create(_new_folder(folder), asked.plan)
+    if resume is True:
+        manifest = find_sweep(folder.parent, asked.plan.asked, asked.plan.fingerprint)
+    else:
+        manifest = Manifest(Path(resume))
+    before = manifest.read()
+    if before.asked != asked.plan.asked:
+        jobs = f"{len(before.asked)} then, {len(asked.plan.asked)} now"
+        raise ValueError(f"cannot resume {manifest.folder}: it has other jobs ({jobs})")
+    if before.fingerprint != asked.plan.fingerprint:
+        changes = difference(before.config, asked.plan.config) or _changed_jobs(before, asked.plan)
+        raise ValueError(f"cannot resume {manifest.folder}: the config changed: {changes[0]}")
+    _wait_for_orphans(manifest)
+    manifest.expect(asked.plan.total)
+    return manifest
+
+
 def new_job(index: int, overrides: Sequence[str], swept: Collection[str], digest: str) -> Job:
     """Return a job that waits, named by what it varies.
 
@@ -96,6 +129,34 @@ def new_job(index: int, overrides: Sequence[str], swept: Collection[str], digest
     """
     varied = [o for o in overrides if o.lstrip("+").split("=")[0].split("@")[0] in swept]
     return Job(index, " ".join(varied) or "the only job", varied, list(overrides), digest)
+
+
+def compose_jobs(
+    config_name: str, common: Sequence[str], jobs: Sequence[Sequence[str]]
+) -> list[DictConfig]:
+    """Return every job's own config, composed and checked; jobs that differ in seed share the work.
+
+    Args:
+        config_name: the main config's name in conf/, without ".yaml".
+        common: the overrides of all jobs, Hydra's own included.
+        jobs: each job's overrides.
+
+    Raises:
+        ValueError: a job cannot be; the line says which and why.
+    """
+    known: dict[tuple[str, ...], DictConfig] = {}
+    configs = []
+    for job in jobs:
+        seeds = [int(match[1]) for item in job if (match := _SEED.fullmatch(item))]
+        key = tuple("seed" if _SEED.fullmatch(item) else item for item in job)
+        if key not in known:
+            known[key] = own_part(compose_job(config_name, [*common, *job]))
+        config = known[key]
+        if seeds and config.seed != seeds[-1]:
+            config = copy.deepcopy(config)
+            config.seed = seeds[-1]
+        configs.append(config)
+    return configs
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -166,3 +227,36 @@ def _is_setting(override: Override) -> bool:
 
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _wait_for_orphans(manifest: Manifest) -> None:
+    """Let the jobs of a killed sweep end: most notice soon that nobody waits for them.
+
+    Raises:
+        ValueError: one goes on, as submitit's do.
+    """
+    deadline = time.monotonic() + 20
+    while alive := [job for job in manifest.read().jobs if manifest.is_alive(job.index)]:
+        if time.monotonic() > deadline:
+            facts = f"{alive[0].name} still runs, in process {alive[0].pid}"
+            raise ValueError(f"cannot resume {manifest.folder} yet: {facts}")
+        time.sleep(0.2)
+
+
+def _changed_jobs(before: Plan, now: Plan) -> list[str]:
+    """Say which jobs changed, where the first job's config is the same."""
+    pairs = zip(before.jobs, now.jobs, strict=False)
+    changed = [a.name for a, b in pairs if a.fingerprint != b.fingerprint]
+    return changed or ["what the search draws from"]
+
+
+def _new_folder(folder: Path) -> Path:
+    """Make the folder, with a number if another sweep started in the same second."""
+    number = 0
+    while True:
+        path = folder.with_name(f"{folder.name}-{number}") if number else folder
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:
+            number += 1

@@ -9,6 +9,7 @@ import json
 import logging
 import signal
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,15 +21,24 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from src.config import CONFIG_DIR, stop
 from src.sweeping import stopping
 from src.sweeping.job import run_job
 from src.sweeping.launcher import RecordedLauncher
-from src.sweeping.manifest import Manifest
-from src.sweeping.opening import open_manifest
-from src.sweeping.plan import Sweep, plan_sweep
-from src.sweeping.table import status_table, summary
+from src.sweeping.manifest import Job, Manifest, Plan
+from src.sweeping.plan import Sweep, open_manifest, plan_sweep
+
+_STYLES = {
+    "finished": "green",
+    "failed": "red",
+    "killed": "red",
+    "interrupted": "yellow",
+    "running": "cyan",
+    "waiting": "dim",
+}
 
 
 def sweep(config_name: str, command: Sequence[str]) -> int:
@@ -54,6 +64,34 @@ def sweep(config_name: str, command: Sequence[str]) -> int:
             stop(f"the sweep {manifest.folder} is running")
         except ValueError as error:
             stop(str(error))
+
+
+def status_table(plan: Plan) -> Table:
+    """Return a table with a row per job: what it varies, how it ended, why."""
+    table = Table(title=summary(plan), title_justify="left", title_style="bold")
+    table.add_column("#", justify="right", style="dim")
+    table.add_column("job", overflow="fold")
+    table.add_column("status", no_wrap=True)
+    table.add_column("val/loss", justify="right", no_wrap=True)
+    table.add_column("s", justify="right", no_wrap=True)
+    table.add_column("reason", overflow="fold")
+    for job in plan.jobs:
+        table.add_row(*_cells(job))
+    return table
+
+
+def summary(plan: Plan) -> str:
+    """Return how many jobs ended how.
+
+    >>> jobs = [Job(i, "", [], [], "", status=s) for i, s in enumerate(["finished", "failed"])]
+    >>> summary(Plan([], [], "", {}, 3, jobs))
+    '3 jobs: 1 finished, 1 failed, 1 waiting'
+    """
+    counts = Counter(job.status for job in plan.jobs)
+    # A search does not know its later jobs yet.
+    counts["waiting"] += plan.total - len(plan.jobs)
+    ways = ", ".join(f"{counts[status]} {status}" for status in _STYLES if counts[status])
+    return f"{plan.total} {'job' if plan.total == 1 else 'jobs'}: {ways}"
 
 
 def _check_values(asked: Sweep) -> None:
@@ -175,3 +213,12 @@ def _quiet() -> None:
 def _quoted(path: Path) -> str:
     escaped = str(path).replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
+
+
+def _cells(job: Job) -> list[Text]:
+    loss = f"{job.objective:.5g}" if job.objective is not None else ""
+    seconds = f"{job.duration_s:.1f}" if job.duration_s is not None else ""
+    status = Text(job.status, style=_STYLES[job.status])
+    # Text, not str: rich would take brackets in a name for its markup.
+    rest = (Text(cell) for cell in (loss, seconds, job.reason or ""))
+    return [Text(str(job.index)), Text(job.name), status, *rest]

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from src.sweeping.locks import is_held
+from src.files import is_held
 from src.sweeping.manifest import Job, Manifest, Plan, difference, find_sweep
 
 

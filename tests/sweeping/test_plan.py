@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 
 from src.config import CONFIG_DIR
 from src.config import compose as commands
-from src.sweeping import composing
+from src.sweeping import plan
 from src.sweeping.plan import plan_sweep
 
 TWO = "sweep.blocks={a: {pooling: 'mean,last', norm: 'none,layer'}, b: {pooling: mean, norm: none}}"
@@ -32,7 +32,7 @@ def composed_with(monkeypatch):
         compositions.append(job)
         return compose(name, job)
 
-    monkeypatch.setattr(composing, "compose_job", _compose)
+    monkeypatch.setattr(plan, "compose_job", _compose)
     return compositions
 
 
@@ -79,7 +79,7 @@ def test_a_search_and_blocks_do_not_go_together():
 @pytest.mark.parametrize("data", ["data=bars", "data=prices"])
 def test_jobs_that_share_a_composition_are_those_composed_alone(data, composed_with):
     jobs = [[data, f"seed={seed}", f"pooling={p}"] for p in ("mean", "last") for seed in (0, 1, 23)]
-    together = composing.compose_jobs("train", ["trainer=cpu"], jobs)
+    together = plan.compose_jobs("train", ["trainer=cpu"], jobs)
     assert [job[2] for job in composed_with] == ["seed=0", "seed=0"]
     for job, config in zip(jobs, together, strict=True):
         alone = commands.own_part(commands.compose_job("train", ["trainer=cpu", *job]))
@@ -93,6 +93,6 @@ def test_jobs_that_share_a_composition_are_those_composed_alone(data, composed_w
 def test_what_is_no_plain_whole_seed_shares_no_composition(item, monkeypatch):
     asked = []
     stub = OmegaConf.create({"seed": 0})
-    monkeypatch.setattr(composing, "compose_job", lambda name, job: asked.append(job) or stub)
-    composing.compose_jobs("train", [], [["seed=0"], [item], ["norm=none"], []])
+    monkeypatch.setattr(plan, "compose_job", lambda name, job: asked.append(job) or stub)
+    plan.compose_jobs("train", [], [["seed=0"], [item], ["norm=none"], []])
     assert asked == [["seed=0"], [item], ["norm=none"], []]
