@@ -1,142 +1,53 @@
-"""Write a trained model into files that run without this code: python -m src.export ckpt_path=."""
+"""Write a trained model into files that run without this code, and say how far they are off.
 
-import json
-import sys
-from functools import partial
-from importlib.util import find_spec
-from pathlib import Path
+python -m src.export lightning_logs/<experiment>/<run>
+python -m src.export <run> dir=model --json
+"""
+
+from collections.abc import Iterator
 from typing import Any
 
-import hydra
-from omegaconf import DictConfig
+from src.cli import Command, Job
 
-from src.config import CONFIG_DIR, stop
-from src.config.compose import check_command_line
-
-NEEDED = ("safetensors", "onnx", "onnxruntime", "onnxscript")
-BATCHES = (1, 64)
-# In standard deviations of the target; a float32 price is rounded to about 1e-5 of these.
-TOLERANCE = 1e-4
+NEEDS = {
+    "model.safetensors": "weights; any safetensors reader",
+    "config.json": "options, scalings, inputs; any JSON reader",
+    "model.pt2": "prices in, price out; torch alone",
+    "model.onnx": "prices in, price out; onnxruntime",
+}
 
 
-@hydra.main(config_path=str(CONFIG_DIR), config_name="export", version_base="1.3")
-def export(config: DictConfig) -> None:
-    """Write weights, config, torch.export and ONNX files, run them, print how far they are off."""
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if missing:
-        stop(f"exporting needs {', '.join(missing)}: pip install -e '.[export]'")
-    try:
-        folder, differences = export_run(str(config.ckpt_path), config.dir)
-    except (ValueError, OSError) as error:
-        stop(str(error))
-    _print(folder, differences)
-    if max(differences.values()) > TOLERANCE:
-        stop(f"a file differs from PyTorch by more than {TOLERANCE:g} target units", code=1)
-
-
-def export_run(ckpt_path: str, folder: str | None = None) -> tuple[Path, dict[str, float]]:
-    """Write a run's best weights in every format, and run what can be run.
-
-    Args:
-        ckpt_path: a run folder, for its best checkpoint, or a checkpoint file.
-        folder: where to write; None for `export` in the run folder.
-
-    Returns:
-        The folder, and by file the largest difference from PyTorch, in scaled target units.
-
-    Raises:
-        ValueError: the run cannot be opened.
-    """
+def export(job: Job) -> dict[str, Any]:
+    """Write the files; return their folder, sizes and differences from PyTorch."""
     # Imported here: a slip on the command line is answered at once, without torch.
-    import torch
-    from safetensors.torch import save_file
+    from src.serving.export import export_run
 
-    from src.runs.opening import open_run
-    from src.serving import formats
-    from src.serving.formats import build_program, example_inputs
-
-    run = open_run(ckpt_path)
-    run.refuse_made_up_bars()
-    module, facts = run.module, run.facts
-    target = Path(folder) if folder else run.folder / "export"
-    target.mkdir(parents=True, exist_ok=True)
-    program = build_program(module.model, facts)
-    inputs = example_inputs(facts, max(BATCHES))
-    weights = {name: tensor.contiguous() for name, tensor in module.model.state_dict().items()}
-    save_file(weights, target / "model.safetensors")
-    traced = formats.trace(program, inputs)
-    torch.export.save(traced, target / "model.pt2")
-    formats.write_onnx(traced, list(inputs), target / "model.onnx")
-    runs = [example_inputs(facts, batch, seed=batch) for batch in BATCHES]
-    made = {
-        "model.pt2": formats.run_torch(target / "model.pt2", runs),
-        "model.onnx": [formats.run_onnx(target / "model.onnx", one) for one in runs],
-    }
-    with torch.inference_mode():
-        expected = [program(**one) for one in runs]
-    differences = {
-        name: max(map(partial(_difference, facts), prices, expected, runs))
-        for name, prices in made.items()
-    }
-    description = _describe(run, inputs, differences)
-    (target / "config.json").write_text(json.dumps(description, indent=2, allow_nan=False) + "\n")
-    return target, differences
+    folder, differences = export_run(job.config.ckpt_path, job.config.dir)
+    sizes = {name: (folder / name).stat().st_size for name in NEEDS}
+    return {"folder": str(folder), "bytes": sizes, "differences": differences}
 
 
-def _difference(facts: Any, made: Any, expected: Any, inputs: Any) -> float:
-    """Return the largest difference of scaled predictions, whatever the size of the prices."""
-    last_price = inputs["closes"][:, -1:] if "closes" in inputs else inputs["last_price"]
-    scaled = [
-        facts.target_scaling.to_scaled(price.double(), last_price.double())
-        for price in (made, expected)
-    ]
-    return float((scaled[0] - scaled[1]).abs().max())
-
-
-def _describe(run: Any, inputs: Any, differences: dict[str, float]) -> dict[str, Any]:
-    """Return what somebody without this code needs to know of the files, as plain values."""
-    from src.runs.run_report import environment
-
-    calibration = run.calibration
-    levels = (0.5, 0.8, 0.9, 0.95)
-    quantiles = {str(level): calibration.quantile(level) for level in levels} if calibration else {}
-    return {
-        "config": run.module.hparams["config"],
-        "data": run.facts.to_dict(),
-        "inputs": {name: ["batch", *tensor.shape[1:]] for name, tensor in inputs.items()},
-        "output": {"price": ["batch", 1]},
-        "interval_half_widths_in_typical_daily_moves": quantiles,
-        "largest_difference_from_pytorch_in_scaled_target_units": differences,
-        "versions": environment()["versions"],
-    }
-
-
-def _print(folder: Path, differences: dict[str, float]) -> None:
-    from rich.console import Console
+def show(result: dict[str, Any], job: Job) -> Iterator[Any]:
+    """Yield the table of the files, and where they are."""
     from rich.table import Table
 
-    needs = {
-        "model.safetensors": "weights; any safetensors reader",
-        "config.json": "options, scalings, inputs; any JSON reader",
-        "model.pt2": "prices in, price out; torch alone",
-        "model.onnx": "prices in, price out; onnxruntime",
-    }
     table = Table("file", "what it is and needs", "kB", "off from PyTorch")
-    for name, what in needs.items():
-        size = f"{(folder / name).stat().st_size / 1000:.0f}"
-        off = f"{differences[name]:.1e}" if name in differences else ""
-        table.add_row(name, what, size, off)
-    console = Console()
-    console.print(table)
-    console.print("off from PyTorch: largest difference, in standard deviations of the target")
-    console.print(f"export folder: {folder}", soft_wrap=True, highlight=False)
+    for name, what in NEEDS.items():
+        off = result["differences"].get(name)
+        size = f"{result['bytes'][name] / 1000:.0f}"
+        table.add_row(name, what, size, "" if off is None else f"{off:.1e}")
+    yield table
+    yield "off from PyTorch: largest difference, in standard deviations of the target"
+    yield f"export folder: {result['folder']}"
 
 
-def main() -> None:
-    """Run the command line."""
-    check_command_line("export", sys.argv[1:])
-    export()
-
+main = Command(
+    "export",
+    __doc__,
+    export,
+    show,
+    needs=("safetensors", "onnx", "onnxruntime", "onnxscript", "export"),
+)
 
 if __name__ == "__main__":
     main()

@@ -1,105 +1,34 @@
-"""Look inside a trained LSTM or GRU: python -m src.gates ckpt_path=<run>."""
+"""Look inside a trained LSTM or GRU: its gates over one price window, drawn and counted.
 
-import json
-import sys
-from pathlib import Path
+python -m src.gates lightning_logs/<experiment>/<run>
+python -m src.gates <run> split=val window=0 --json
+"""
+
+from collections.abc import Iterator
 from typing import Any
 
-import hydra
-from omegaconf import DictConfig
-
-from src.config import CONFIG_DIR, stop
-from src.config.compose import check_command_line
+from src.cli import Command, Job
 
 
-@hydra.main(config_path=str(CONFIG_DIR), config_name="gates", version_base="1.3")
-def inspect(config: DictConfig) -> None:
-    """Draw the gates over one price window into the run folder, and print the numbers."""
-    try:
-        picture, answers = inspect_run(str(config.ckpt_path), config.split, config.window)
-    except ValueError as error:
-        stop(str(error))
-    if config.json:
-        print(json.dumps({"picture": str(picture), **answers}))
-    else:
-        _print(picture, answers)
-
-
-def inspect_run(
-    ckpt_path: str, split: str = "test", window: int = -1
-) -> tuple[Path, dict[str, Any]]:
-    """Draw one window's gates and measure them over a split.
-
-    Args:
-        ckpt_path: a run folder, for its best checkpoint, or a checkpoint file.
-        split: train, val or test.
-        window: the window to draw, counted from 0, or from the end below 0.
-
-    Returns:
-        The picture in the run folder, also an image in TensorBoard, and the numbers.
-
-    Raises:
-        ValueError: the run has no gates, or there is no such split or window.
-    """
+def gates(job: Job) -> dict[str, Any]:
+    """Draw the gates into the run folder; return the picture's path and the numbers."""
     # Imported here: a slip on the command line is answered at once, without torch.
-    import torch
+    from src.runs.gate_drawing import draw_gates
 
-    from src.reporting.gate_figure import gate_figure
-    from src.runs.calibration import rows_shown
-    from src.runs.gate_measurements import answers, trace_run
-    from src.runs.opening import open_run
-
-    run = open_run(ckpt_path)
-    module, datamodule = run.module, run.datamodule
-    if split not in datamodule.datasets:
-        raise ValueError(f"split must be one of {', '.join(datamodule.datasets)}, got {split!r}")
-    dataset, steps = datamodule.datasets[split], datamodule.context_length
-    count = len(dataset)
-    if isinstance(window, bool) or not isinstance(window, int) or not -count <= window < count:
-        raise ValueError(f"window must be between {-count} and {count - 1}, got {window!r}")
-    drawn = dataset[window % count]
-    trace, _ = trace_run(module, drawn.x)
-    # From the latest window back, a whole window at a time: no day is counted twice.
-    apart = torch.arange(count - 1, -1, -steps).flip(0)
-    batch = dataset[apart]
-    closes = datamodule.closes
-    numbers = answers(module, batch.x, closes[rows_shown(batch.index, steps)])
-    rows = rows_shown(drawn.index, steps)[0]
-    dates = datamodule.dates[rows].astype("datetime64[D]")
-    title = f"{datamodule.data_name}, {dates[0]} to {dates[-1]}"
-    quantities = {name: value[:, 0].numpy() for name, value in trace._asdict().items()}
-    figure = gate_figure(dates, closes[rows], quantities, title)
-    picture = run.folder / f"gates-{split}-{dates[-1]}.png"
-    figure.savefig(picture)
-    _show_in_tensorboard(run.folder, f"gates/{split}", figure)
-    return picture, numbers
+    config = job.config
+    picture, answers = draw_gates(config.ckpt_path, config.split, config.window)
+    return {"picture": str(picture), **answers}
 
 
-def _show_in_tensorboard(folder: Path, tag: str, figure: Any) -> None:
-    import numpy as np
-    from torch.utils.tensorboard import SummaryWriter
-
-    figure.canvas.draw()
-    with SummaryWriter(folder) as writer:
-        pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]
-        writer.add_image(tag, pixels, dataformats="HWC")
-
-
-def _print(picture: Path, answers: dict[str, Any]) -> None:
-    from rich.console import Console
-
+def show(result: dict[str, Any], job: Job) -> Iterator[Any]:
+    """Yield the table of the numbers, and where the picture is."""
     from src.reporting.run_tables import gate_table
 
-    console = Console()
-    console.print(gate_table(answers))
-    console.print(f"picture: {picture} (TensorBoard: images)", soft_wrap=True, highlight=False)
+    yield gate_table(result)
+    yield f"picture: {result['picture']} (TensorBoard: images)"
 
 
-def main() -> None:
-    """Run the command line."""
-    check_command_line("gates", sys.argv[1:])
-    inspect()
-
+main = Command("gates", __doc__, gates, show)
 
 if __name__ == "__main__":
     main()

@@ -2,17 +2,17 @@ import subprocess
 import sys
 
 import pytest
+from omegaconf import OmegaConf
 
 from src.config import CONFIG_DIR
-from src.config.compose import check_command_line
 from src.train import main
 
 ROOT = CONFIG_DIR.parent
 
 
-def refused(capsys, *arguments, config_name="train"):
+def refused(capsys, *arguments):
     with pytest.raises(SystemExit) as stopped:
-        check_command_line(config_name, list(arguments))
+        main(arguments)
     printed = capsys.readouterr()
     assert stopped.value.code == 2
     assert printed.out == ""
@@ -50,35 +50,42 @@ def test_a_line_that_cannot_be_parsed_is_one_line(capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "key", "value"),
     [
-        ["pooling=attention"],
-        ["experiment=price_lstm", "data.path=my.csv"],
-        ["-m", "pooling=mean,learnable", "seed=0,1", "trainer.max_epochs=1"],
-        ["-m", "optimizer.lr=choice(1e-3,1e-4)"],
-        ["+trainer.limit_train_batches=2"],
-        ["--help"],
-        ["--cfg", "job"],
+        ([], "pooling._target_", "src.models.pooling.AttentionPooling"),
+        (["experiment=price_lstm", "data.path=my.csv"], "data.path", "my.csv"),
+        (["pooling=gated", "pooling.init=recency_log"], "pooling.init", "recency_log"),
+        (["+trainer.limit_train_batches=2"], "trainer.limit_train_batches", 2),
+        (["--seed", "3"], "data.seed", 3),
+        (["name='a, b'"], "name", "a, b"),
     ],
 )
-def test_a_command_line_that_works_passes(arguments):
-    check_command_line("train", arguments)
+def test_a_command_line_that_works_is_shown_as_it_would_run(capsys, arguments, key, value):
+    main([*arguments, "--cfg", "job"])
+    config = OmegaConf.create(capsys.readouterr().out)
+    assert OmegaConf.select(config, key) == value
+    assert not {"hydra", "sweep"} & set(config)
 
 
-def test_a_sweeps_setting_without_a_sweep_is_refused(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["train", "sweep.resume=true"])
-    with pytest.raises(SystemExit):
-        main()
-    assert "sweep.resume=true is for a multirun: add -m" in capsys.readouterr().err
+def test_a_config_is_shown_as_plain_values_too(capsys):
+    main(["experiment=gradient_death", "--cfg", "job", "--resolve"])
+    assert OmegaConf.create(capsys.readouterr().out).trainer.max_steps == 1200
+
+
+@pytest.mark.parametrize(
+    "argument", ["sweep.resume=true", "sweep=poolings", "hydra/launcher=joblib", "hydra.verbose=1"]
+)
+def test_what_a_sweep_is_told_is_refused_without_a_sweep(capsys, argument):
+    assert f"{argument} is for a multirun: add -m" in refused(capsys, argument)
 
 
 def test_a_target_on_the_command_line_is_refused_before_anything_runs(capsys):
     assert "os.system" in refused(capsys, "model._target_=os.system")
 
 
-def test_help_and_config_answer_without_importing_torch():
+def test_a_config_is_shown_without_importing_torch():
     code = (
-        "import sys; sys.argv = ['train', '--cfg', 'job']; from src.train import main; main();"
+        "import sys; from src.train import main; main(['--cfg', 'job']);"
         "assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -1,14 +1,19 @@
+import io
 import json
 import sys
+from contextlib import redirect_stdout
 
 import pytest
 
-from src.diagnose import diagnose_run, main
+from src.diagnose import main
 
 
 @pytest.fixture(scope="module")
 def unscaled_bars():
-    return diagnose_run(None, ["data=bars", "norm=none"], num_batches=4)
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        main(["data=bars", "norm=none", "batches=4", "json=true"])
+    return json.loads(printed.getvalue())
 
 
 def rows_of(result, group):
@@ -85,7 +90,8 @@ def test_the_printed_view_names_causes_and_options(monkeypatch, capsys):
     [
         (["nowhere"], "nowhere"),
         (["poling=mean"], "did you mean pooling"),
-        (["--batches=0"], "--batches"),
+        (["--batches=0"], "batches must be a whole number of at least 1, got 0"),
+        (["batches=all"], "got 'all'"),
         (["a", "pooling=mean"], "one run folder"),
         (["model.num_heads=3"], "num_heads"),
     ],

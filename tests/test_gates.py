@@ -10,7 +10,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
-from src.gates import inspect_run, main
+from src.gates import main
+from src.runs.gate_drawing import draw_gates
 from src.runs.gate_measurements import answers, by_direction, parameter_counts, trace_run
 from src.runs.opening import open_run
 
@@ -76,7 +77,7 @@ def test_a_forget_gate_held_at_0_9_keeps_0_9_to_the_power_of_days(kept_run):
 def test_picture_image_and_table_are_there(kept_run, tmp_path, monkeypatch, capsys, overrides):
     folder = shutil.copytree(kept_run(*overrides), tmp_path / "run")
     monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setattr(sys, "argv", ["inspect", f"ckpt_path={folder}", "window=0"])
+    monkeypatch.setattr(sys, "argv", ["gates", f"ckpt_path={folder}", "window=0"])
     main()
     out = " ".join(capsys.readouterr().out.split())
     assert "80% kept on rising days" in out
@@ -90,7 +91,7 @@ def test_picture_image_and_table_are_there(kept_run, tmp_path, monkeypatch, caps
 
 def test_the_numbers_come_as_json_too(kept_run, tmp_path, monkeypatch, capsys):
     folder = shutil.copytree(kept_run("experiment=price_lstm"), tmp_path / "run")
-    monkeypatch.setattr(sys, "argv", ["inspect", f"ckpt_path={folder}", "json=true"])
+    monkeypatch.setattr(sys, "argv", ["gates", f"ckpt_path={folder}", "json=true"])
     capsys.readouterr()
     main()
     result = json.loads(capsys.readouterr().out)
@@ -111,4 +112,4 @@ def test_the_numbers_come_as_json_too(kept_run, tmp_path, monkeypatch, capsys):
 )
 def test_what_cannot_be_inspected_is_refused(kept_run, overrides, options, message):
     with pytest.raises(ValueError, match=message):
-        inspect_run(str(kept_run(*overrides)), **options)
+        draw_gates(str(kept_run(*overrides)), **options)

@@ -28,11 +28,12 @@ MAY_USE = {
     "__init__": {"runs"},
 }
 COMMANDS = {"train", "evaluate", "predict", "diagnose", "report", "serve", "export", "gates"}
+MAY_USE |= {"cli": FLOOR | {"config"}, "src": set()}
 MAY_USE |= {command: set(MAY_USE) for command in COMMANDS}
 
-# What composes configs (config, and sweeping, which is a sweeper and a launcher of Hydra's), what
-# builds from them, and the commands. The rest of runs may read a config, not compose one.
-MAY_USE_HYDRA = COMMANDS | {"config", "sweeping", "runs/build.py"}
+# What composes configs (config; sweeping, which is a sweeper and a launcher of Hydra's) and what
+# builds from them. The rest of runs may read a config, not compose one.
+MAY_USE_HYDRA = {"config", "sweeping", "runs/build.py"}
 MAY_USE_OMEGACONF = MAY_USE_HYDRA | {"runs"}
 
 

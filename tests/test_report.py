@@ -1,12 +1,10 @@
 import json
-import subprocess
 import sys
 
 import pytest
 
 from src import report
 from src.reporting import load_runs
-from src.reporting.report import FORMATS
 from tests.reporting.fabricate import fabricate
 
 
@@ -58,15 +56,6 @@ def test_a_slip_is_one_line_and_exit_code_2(monkeypatch, tmp_path, capsys, argum
     error = capsys.readouterr().err
     assert error.startswith(message)
     assert error.count("\n") == 1
-
-
-def test_help_needs_neither_pandas_nor_torch():
-    loaded = "import sys, src.report, src.reporting.run_tables; print(*sys.modules)"
-    modules = subprocess.run(
-        [sys.executable, "-c", loaded], capture_output=True, text=True, check=True
-    ).stdout.split()
-    assert not {"pandas", "torch", "matplotlib", "hydra", "arch"} & set(modules)
-    assert report.FORMATS == FORMATS
 
 
 def test_a_real_run_is_reported_and_opened_again(monkeypatch, tiny_run, capsys):

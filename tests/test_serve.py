@@ -12,7 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from src.config import CONFIG_DIR
-from src.serve import build_server
+from src.serving.server import build_server
 
 PRICES = json.dumps({"prices": [100 + day / 10 for day in range(60)]}).encode()
 
@@ -55,34 +55,28 @@ def test_by_default_it_listens_on_this_machine_only():
     assert OmegaConf.load(CONFIG_DIR / "serve.yaml").host == "127.0.0.1"
 
 
-def config(folder, **changes):
-    return OmegaConf.create(
-        {"ckpt_path": str(folder), "host": "127.0.0.1", "port": 0, "level": 0.9} | changes
-    )
-
-
 @pytest.mark.parametrize("port", [-1, 65536, 1.5, True, "http"])
 def test_a_port_that_is_none_is_refused(port):
     with pytest.raises(ValueError, match=f"from 0 to 65535, got {port!r}"):
-        build_server(config("nowhere", port=port))
+        build_server("nowhere", port=port)
 
 
 def test_a_port_in_use_is_refused_in_one_line():
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(ValueError, match=rf"cannot listen on 127\.0\.0\.1:{port}"):
-            build_server(config("nowhere", port=port))
+            build_server("nowhere", port=port)
 
 
 def test_a_run_that_is_not_there_and_a_level_out_of_reach_are_refused(kept_run):
     with pytest.raises(ValueError, match="does not exist: nowhere"):
-        build_server(config("nowhere"))
+        build_server("nowhere")
     with pytest.raises(ValueError, match=r"got 1\.5"):
-        build_server(config(kept_run("experiment=price_lstm"), level=1.5))
+        build_server(str(kept_run("experiment=price_lstm")), level=1.5)
 
 
 def test_answers_are_not_held_back_to_fill_a_packet(kept_run):
     """Without this each answer waits 40 ms for the client's acknowledgement."""
-    _, listening = build_server(config(kept_run("experiment=price_lstm")))
+    _, listening = build_server(str(kept_run("experiment=price_lstm")))
     with listening:
         assert listening.proto == socket.IPPROTO_TCP

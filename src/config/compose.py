@@ -1,38 +1,47 @@
 """One job's config from a command line: composed by Hydra, checked, explained where it cannot."""
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from src.config import CONFIG_DIR, stop
+from src.config import CONFIG_DIR
 from src.config.launching import check_hydra, check_search_path
-from src.config.overrides import is_hydra, list_jobs, parse
-from src.config.trust import check_interpolations, settled
+from src.config.overrides import is_hydra, parse, refuse_several_values
+from src.config.trust import check_interpolations, forget_other_resolvers, settled
 
 
-def check_command_line(config_name: str, arguments: list[str]) -> None:
-    """Compose every job the command line asks for; stop with one line at the first that cannot be.
+def compose_line(config_name: str, overrides: Sequence[str]) -> DictConfig:
+    """Return the config of a command line that asks for one job, Hydra's part included.
 
     Args:
         config_name: the main config's name in conf/, without ".yaml".
-        arguments: the command line after the program's name.
+        overrides: `key=value` items.
+
+    Raises:
+        ValueError: as `compose_job`; or the line is one of a multirun.
     """
-    parsed = get_args_parser().parse_args(arguments)
-    if parsed.help or parsed.hydra_help or parsed.shell_completion or parsed.info:
-        return
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        try:
-            for job in list_jobs(parsed.overrides, parsed.multirun):
-                compose_job(config_name, job)
-        except ValueError as error:
-            stop(str(error))
+    forget_other_resolvers()
+    with initialize_config_dir(str(CONFIG_DIR), job_name=config_name, version_base="1.3"):
+        refuse_several_values(overrides)
+        config = compose_job(config_name, overrides)
+    for override in parse(overrides):
+        key = override.key_or_group
+        if key != "hydra.searchpath" and re.split("[/.]", key)[0] in ("hydra", "sweep"):
+            raise ValueError(f"{override.input_line} is for a multirun: add -m")
+    return config
+
+
+def config_text(config_name: str, overrides: Sequence[str], resolve: bool) -> str:
+    """Return the config of a command line as YAML; where `resolve`, as plain values."""
+    config = own_part(compose_line(config_name, overrides))
+    return OmegaConf.to_yaml(settled(config) if resolve else config)
 
 
 def compose_job(config_name: str, job: Sequence[str]) -> DictConfig:
@@ -51,7 +60,8 @@ def compose_job(config_name: str, job: Sequence[str]) -> DictConfig:
             check_search_path(override)
             check_interpolations(override.value(), override.key_or_group)
         config = compose(config_name, list(job), return_hydra_config=True)
-        check_hydra(config)
+        if "sweep" in config:  # nothing else is ever handed to Hydra
+            check_hydra(config)
         settled(own_part(config))
     except RecursionError:
         raise ValueError("the config contains itself") from None

@@ -86,20 +86,15 @@ def line(override: Override) -> str:
     return override.input_line
 
 
-def list_jobs(overrides: Sequence[str], multirun: bool) -> list[list[str]]:
-    """Return the overrides of each job that a command line asks for.
+def refuse_several_values(overrides: Sequence[str]) -> None:
+    """Refuse a line that asks for several jobs where one is run.
 
     Raises:
-        ValueError: an item cannot be parsed, or has several values without `-m`.
+        ValueError: an item has several values, or cannot be parsed.
     """
     try:
-        parsed = parse(overrides)
-        sweeps = [override.key_or_group for override in parsed if override.is_sweep_override()]
-        if not multirun:
-            if sweeps:
-                raise ValueError(f"{sweeps[0]} has several values: add -m to run one job for each")
-            return [list(overrides)]
-        hydra = [o.input_line for o in parsed if is_hydra(o) and o.input_line]
-        return [hydra + job for job in expand([o for o in parsed if not is_hydra(o)])]
+        sweeps = [o.key_or_group for o in parse(overrides) if o.is_sweep_override()]
     except HydraException as error:
         raise ValueError(str(error)) from None
+    if sweeps:
+        raise ValueError(f"{sweeps[0]} has several values: add -m to run one job for each")

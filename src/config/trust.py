@@ -47,6 +47,15 @@ def scaled(steps: int, *, _root_: DictConfig) -> int:
 OmegaConf.register_new_resolver("scaled", scaled, replace=True)
 
 
+def forget_other_resolvers() -> None:
+    """Unregister what OmegaConf itself could resolve: `${oc.env:...}` and the like.
+
+    A defaults list is resolved while it is read, before any check can see it.
+    """
+    for name in ("create", "decode", "deprecated", "dict.keys", "dict.values", "env", "select"):
+        OmegaConf.clear_resolver(f"oc.{name}")
+
+
 @cache
 def classes() -> Mapping[str, Mapping[str, bool]]:
     """Return the classes a config may name, by group, each with whether it is `_partial_`."""
@@ -73,7 +82,7 @@ def _dicts(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], 
             yield from _dicts(value, (*path, str(key)))
 
 
-def settled(config: DictConfig) -> dict[str, Any]:
+def settled(config: DictConfig) -> DictConfig:
     """Return a composed config, or a part of one, as the plain values that are to be built.
 
     Args:
@@ -84,9 +93,10 @@ def settled(config: DictConfig) -> dict[str, Any]:
     """
     check_interpolations(OmegaConf.to_container(config, resolve=False))
     plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
     _check(plain, str(config._get_full_key(None) or ""), 0)
-    return {str(key): value for key, value in plain.items()}
+    values = OmegaConf.create(plain)
+    assert isinstance(values, DictConfig)
+    return values
 
 
 def trusted(stored: Any, source: Path | str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The report on a set of runs, shown in a terminal and written to files."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,31 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True)
     files = tuple(write_text(folder / name, text) for name, text in texts.items())
     return Report(report.runs, report.comparisons, files)
+
+
+def report_on(
+    given: Sequence[str],
+    output_folder: str | None = None,
+    metric: str = DEFAULT_METRIC,
+    formats: Sequence[str] = FORMATS,
+) -> Report:
+    """Compare the runs that were named, as `write_report`; by default write beside them.
+
+    Args:
+        given: run folders, folders above them, sweep folders, or globs.
+        output_folder: where to write; None for the folder given, or the one that holds the runs.
+        metric: the metric to compare.
+        formats: what to write, some of md, csv, json and html.
+    """
+    runs = load_runs(given)
+    return write_report(runs, output_folder or _beside(given, list(runs["path"])), metric, formats)
+
+
+def _beside(given: Sequence[str], runs: Sequence[str]) -> Path:
+    """Return the folder given, if it is one and no run itself, else the one that holds the runs."""
+    if len(given) == 1 and Path(given[0]).is_dir() and given[0] not in set(runs):
+        return Path(given[0])
+    return Path(os.path.commonpath([os.path.dirname(os.path.abspath(run)) for run in runs]))
 
 
 def report_view(report: Report) -> Lines:

@@ -1,0 +1,223 @@
+"""One frame for all commands: read the line, check it, run, print tables or JSON, or one error.
+
+    python -m src.<command> [run] key=value ... [--key value] [--json] [--help]
+
+`--key value` is `key=value` for every key of the command's own file in conf/, `--key` alone is
+`key=true`. A bare word is the run, or the runs, that the command is about. Exit codes: 0; 1 if a
+result is not what it has to be; 2 for what cannot work, said in one line before anything is
+written; 3 for a checkpoint that is damaged or foreign; 130 after Ctrl-C.
+"""
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from src.config import stop
+from src.config.keys import Keys, command_keys, help_text
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a command is to do.
+
+    Args:
+        config: the composed config, checked and resolved: plain values that may be built.
+        choices: config groups and the option chosen in each.
+        overrides: the `key=value` items as typed.
+    """
+
+    config: Any
+    choices: dict[str, Any]
+    overrides: list[str]
+
+
+class Command:
+    """One command of the project, called without arguments by `python -m`.
+
+    Args:
+        name: the command's, and that of its file in conf/.
+        text: what it does and how it is called, for `--help`.
+        work: does it, and returns what is to be printed, as plain values; None for nothing.
+        show: turns that result into what Rich prints; without it nothing is printed but JSON.
+        word: the key that a bare word on the command line gives a value to.
+        needs: modules of an extra, and the extra's name last.
+        sweep: runs one job for each combination of values, for a command that has `-m`.
+        hidden: groups that the command does not use, though its file includes them.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        text: str | None,
+        work: Callable[[Job], Any],
+        show: Callable[[Any, Job], Iterable[Any]] | None = None,
+        *,
+        word: str | None = "ckpt_path",
+        needs: Sequence[str] = (),
+        sweep: Callable[[Sequence[str]], int] | None = None,
+        hidden: Sequence[str] = (),
+    ) -> None:
+        self.name, self.text, self.word = name, text or "", word
+        self.work, self.show, self.sweep = work, show, sweep
+        self.needs, self.hidden = needs, hidden
+
+    def __call__(self, arguments: Sequence[str] | None = None) -> None:
+        """Run a command line, by default the process's own."""
+        try:
+            self._run(sys.argv[1:] if arguments is None else list(arguments))
+        except BrokenPipeError:  # the reader, such as `head`, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except FloatingPointError as error:
+            stop(str(error), 1)
+        except (ValueError, OSError) as error:
+            stop(str(error), getattr(error, "exit_code", 2))
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None
+
+    def _run(self, arguments: list[str]) -> None:
+        keys = command_keys(self.name, self.hidden)
+        sweeps = self.sweep is not None
+        line = _Parser(self.name, keys, sweeps).parse_intermixed_args(arguments)
+        if line.help:
+            return print(help_text(self.name, self.text, keys, sweeps))
+        if line.shell_completion:
+            from src.config.completion import complete
+
+            return print(complete(self.name, line.shell_completion, keys))
+        overrides = _overrides(line, keys, self.word)
+        if line.multirun:
+            assert self.sweep is not None
+            raise SystemExit(self.sweep(overrides))
+        if line.cfg:
+            from src.config.compose import config_text
+
+            return print(config_text(self.name, overrides, line.resolve), end="")
+        self._work(_composed(self.name, overrides))
+
+    def _work(self, job: Job) -> None:
+        self._check(job)
+        as_json = bool(job.config.get("json"))
+        with ExitStack() as stack:
+            if as_json:  # nothing else goes to standard output, whoever prints
+                stack.enter_context(redirect_stdout(sys.stderr))
+            result = self.work(job)
+        if as_json:
+            from src.files import to_plain
+
+            print(json.dumps(to_plain(result), allow_nan=False))
+        elif self.show is not None:
+            from rich.console import Console
+
+            console = Console()
+            for item in self.show(result, job):
+                if isinstance(item, str):
+                    console.print(item, soft_wrap=True, highlight=False, markup=False)
+                else:
+                    console.print(item)
+
+    def _check(self, job: Job) -> None:
+        """Refuse a line that leaves out what the command is about, or a missing extra."""
+        for key, default in command_keys(self.name).values.items():
+            if default == "???" and job.config.get(key) in (None, "???", []):
+                word = "<run folder>" if key == self.word else f"{key}=..."
+                raise ValueError(f"{key} is missing: python -m src.{self.name} {word}")
+        if self.needs:
+            from importlib.util import find_spec
+
+            *modules, extra = self.needs
+            if missing := [name for name in modules if find_spec(name) is None]:
+                needed = ", ".join(missing)
+                raise ValueError(f"{self.name} needs {needed}: pip install -e '.[{extra}]'")
+
+
+class _Parser(argparse.ArgumentParser):
+    """The options of a command: the frame's own, and one for each of its keys."""
+
+    def __init__(self, name: str, keys: Keys, sweeps: bool) -> None:
+        super().__init__(prog=f"python -m src.{name}", add_help=False, allow_abbrev=False)
+        self.add_argument("words", nargs="*")
+        self.add_argument("--help", "-h", action="store_true")
+        self.add_argument("--cfg", "-c", choices=("job",))
+        self.add_argument("--resolve", action="store_true")
+        self.add_argument("--shell-completion", "-sc")
+        self.set_defaults(config_dir=None, multirun=False)
+        if keys.groups:
+            self.add_argument("--config-dir", "-cd")
+        if sweeps:
+            self.add_argument("--multirun", "-m", action="store_true")
+        for key, default in keys.values.items():
+            action: Any = {"action": "store_true"} if isinstance(default, bool) else {}
+            self.add_argument(f"--{key}", dest=f"key {key}", default=None, **action)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line."""
+        raise ValueError(f"{message}; see {self.prog} --help")
+
+
+def _overrides(line: argparse.Namespace, keys: Keys, word: str | None) -> list[str]:
+    """Return all that a command line says as `key=value` items."""
+    typed = [item for item in line.words if "=" in item or item[0:1] in ("~", "+")]
+    bare = [item for item in line.words if item not in typed]
+    overrides = [_listed(item, keys) for item in typed]
+    for key in keys.values:
+        if (value := getattr(line, f"key {key}")) is not None:
+            overrides.append(f"{key}={_written(value, keys.values[key])}")
+    if bare and word is None:
+        raise ValueError(f"{bare[0]!r} is no key=value")
+    if len(bare) > 1 and word != "runs":
+        raise ValueError(f"one run is expected, got {' '.join(bare)}")
+    if bare:
+        value = ",".join(map(quoted, bare))
+        overrides.append(f"{word}=[{value}]" if word == "runs" else f"{word}={value}")
+    if line.config_dir is not None:
+        overrides.append(f"hydra.searchpath=[{quoted(_folder(line.config_dir))}]")
+    return overrides
+
+
+def _folder(path: str) -> str:
+    if not Path(path).is_dir():
+        raise ValueError(f"--config-dir: no such folder: {path}")
+    return f"file://{Path(path).absolute()}"
+
+
+def _listed(item: str, keys: Keys) -> str:
+    """Return `key=a,b` as `key=[a,b]` where the key's value is a list."""
+    key, _, value = item.partition("=")
+    is_list = isinstance(keys.values.get(key), list)
+    return f"{key}=[{value}]" if is_list and not value.startswith("[") else item
+
+
+def _written(value: Any, default: Any) -> str:
+    """Return an option's value as an override has it: texts in quotes, lists in brackets."""
+    if isinstance(default, list):
+        return f"[{','.join(map(quoted, value.split(',')))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return quoted(value) if default is None or isinstance(default, str) else value
+
+
+def quoted(text: str) -> str:
+    """Return a text as Hydra's grammar reads it back, whatever it holds.
+
+    >>> quoted("a,b=c")
+    "'a,b=c'"
+    """
+    before_quote = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    return "'" + re.sub(r"(\\+)$", r"\1\1", before_quote) + "'"
+
+
+def _composed(name: str, overrides: list[str]) -> Job:
+    # Imported here: --help answers without Hydra.
+    from src.config.compose import compose_line, own_part
+    from src.config.trust import settled
+
+    config = compose_line(name, overrides)
+    choices = {k: v for k, v in config.hydra.runtime.choices.items() if k != "sweep"}
+    return Job(settled(own_part(config)), choices, list(config.hydra.overrides.task))

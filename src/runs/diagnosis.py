@@ -1,0 +1,94 @@
+"""Why gradients are dead, in a finished run or in a fresh model, and what would change it."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+from omegaconf import DictConfig
+
+from src.data import PriceDataModule
+from src.diagnostics import diagnose
+from src.runs.build import build_datamodule, build_module
+from src.runs.opening import open_run
+from src.runs.what_if import Replay, replay_options
+from src.training.module import RegressionModule
+
+
+def diagnose_run(ckpt_path: str, num_batches: int) -> dict[str, Any]:
+    """Diagnose a run's best checkpoint on training batches.
+
+    Args:
+        ckpt_path: a run folder, for its best checkpoint, or a checkpoint file.
+        num_batches: training batches to replay; a finding has to hold over all of them.
+
+    Returns:
+        Plain values: `diagnosis`, `what_if`, and how many `batches` and `windows` were replayed.
+
+    Raises:
+        ValueError: the run cannot be read, or there is nothing to replay.
+    """
+    _check(num_batches)
+    run = open_run(ckpt_path)
+    return _diagnose(run.config, run.datamodule, run.module, run.module, num_batches)
+
+
+def diagnose_fresh(config: DictConfig, num_batches: int) -> dict[str, Any]:
+    """Diagnose the model that a config describes, before any training; as `diagnose_run`.
+
+    Args:
+        config: a composed conf/train.yaml.
+        num_batches: training batches to replay.
+
+    Raises:
+        ValueError: the options do not fit each other, or there is nothing to replay.
+    """
+    _check(num_batches)
+    pl.seed_everything(config.seed, verbose=False)
+    datamodule = build_datamodule(config)
+    return _diagnose(config, datamodule, build_module(config, datamodule), None, num_batches)
+
+
+def _diagnose(
+    config: DictConfig,
+    datamodule: PriceDataModule,
+    module: RegressionModule,
+    trained: RegressionModule | None,
+    num_batches: int,
+) -> dict[str, Any]:
+    loader = datamodule.train_dataloader()
+    batches = [batch for batch, _ in zip(loader, range(num_batches), strict=False)]
+    module.train()
+    parameters = any(p.requires_grad for p in module.parameters())
+    diagnosis = diagnose(
+        module,
+        batches,
+        lambda model, batch: model.diagnosis_loss(batch),
+        module.configure_optimizers() if parameters else None,
+        feature_names=datamodule.feature_names,
+    )
+    return {
+        "batches": len(batches),
+        "windows": sum(len(batch.x) for batch in batches),
+        "diagnosis": diagnosis.to_dict(),
+        "what_if": [_plain(row) for row in replay_options(config, datamodule, batches, trained)],
+    }
+
+
+def _check(num_batches: Any) -> None:
+    if not isinstance(num_batches, int) or num_batches < 1:
+        raise ValueError(f"batches must be a whole number of at least 1, got {num_batches!r}")
+
+
+def _plain(row: Replay) -> dict[str, Any]:
+    facts = {"group": row.group, "option": row.option, "current": row.current}
+    if row.gradient is None:
+        return facts | {"refused": row.refused}
+    return facts | {
+        "refused": "",
+        "parameter": row.gradient.name,
+        "zero_fraction": row.gradient.zero_fraction,
+        "dead_columns": row.gradient.dead_columns,
+        "distinct_columns": row.gradient.distinct_columns,
+        "columns": row.gradient.shape[1],
+        "gradient_norm": row.gradient_norm,
+        "loss": row.loss,
+    }
