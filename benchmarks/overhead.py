@@ -38,7 +38,6 @@ from src.models.transformer import TransformerEncoder
 from src.reporting.text import markdown_rows
 from src.runs.process import keep_freed_memory
 
-HOOKS = ("on_train_batch_start", "on_before_optimizer_step", "on_train_batch_end")
 NO_DROPOUT = {"input": 0.0, "projection": 0.0, "encoder": 0.0}
 
 

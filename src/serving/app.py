@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -21,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from src.runs.predictor import Predictor
 from src.serving.prices import LARGEST, SMALLEST
-from src.serving.requests import Batcher, RequestError, read_prices
+from src.serving.requests import WIDEST, Batcher, RequestError, read_prices
 
 PATHS = ("/predict", "/health", "/metrics", "/docs", "/openapi.json")
 REFUSALS = {
@@ -84,7 +86,9 @@ def build_app(predictor: Predictor, run: str, level: float = 0.9) -> FastAPI:
     coverage = None if calibration is None else calibration.coverage(level)
     shown_level = None if calibration is None else level
     batcher, registry = Batcher(predictor, level), CollectorRegistry()
-    app = FastAPI(title="Price forecasts", description=f"Forecasts from {steps} closes.")
+    title, description = "Price forecasts", f"Forecasts from {steps} closes."
+    # The framework's own pages load their scripts from a foreign host; ours need nobody.
+    app = FastAPI(title=title, description=description, docs_url=None, redoc_url=None)
     app.add_middleware(Metrics, registry=registry, paths=PATHS)
     _add_error_handlers(app)
 
@@ -111,7 +115,34 @@ def build_app(predictor: Predictor, run: str, level: float = 0.9) -> FastAPI:
         """Report counts and durations to Prometheus."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
+    page = _docs_page(app.openapi(), steps)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        """Explain the service to people."""
+        return HTMLResponse(page)
+
     return app
+
+
+def _docs_page(schema: Mapping[str, Any], steps: int) -> str:
+    """Return the page that explains the service, made from its OpenAPI schema."""
+
+    def fields(response: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        content = response.get("content", {}).get("application/json", {}).get("schema", {})
+        model = content.get("$ref", "").rpartition("/")[2]
+        yield from schema["components"]["schemas"].get(model, {}).get("properties", {}).items()
+
+    body = schema["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
+    pages = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
+    )
+    return pages.get_template("docs.html.jinja").render(
+        schema,
+        fields=fields,
+        prices=body["schema"]["properties"]["prices"],
+        example=", ".join(f"{100 + day % 7 / 4:g}" for day in range(steps)),
+    )
 
 
 def _documentation(steps: int) -> dict[str, Any]:
@@ -121,7 +152,10 @@ def _documentation(steps: int) -> dict[str, Any]:
     class Prices(BaseModel):
         model_config = ConfigDict(extra="forbid")
         prices: list[price] = Field(
-            description=f"{steps} daily closes, oldest first", min_length=steps, max_length=steps
+            description=f"{steps} daily closes, oldest first, the largest at most {WIDEST:,.0f} "
+            "times the smallest",
+            min_length=steps,
+            max_length=steps,
         )
 
     content = {"application/json": {"schema": Prices.model_json_schema()}}

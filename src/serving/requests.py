@@ -18,6 +18,8 @@ LARGEST_BODY = 64 * 1024
 # A client that sends everything before it reads must be heard out to get its answer, within reason.
 LARGEST_DISCARDED = 32 * 1024 * 1024
 READ_SECONDS = 10.0
+WIDEST = 1e6
+"""How many times the smallest price of a window its largest may be: float32 has seven digits."""
 
 
 class RequestError(Exception):
@@ -87,7 +89,14 @@ def parse_prices(text: str, count: int) -> np.ndarray:
             raise FieldError("found an unknown field, expected prices alone", ascii(key[:40])[1:-1])
     if "prices" not in document:
         raise FieldError("found no such field", "prices")
-    return check_prices(document["prices"], count=count)
+    closes = check_prices(document["prices"], count=count)
+    apart = np.maximum.accumulate(closes) > WIDEST * np.minimum.accumulate(closes)
+    if apart.any():
+        index = int(apart.argmax())
+        low, high = closes[: index + 1].min(), closes[: index + 1].max()
+        found = f"found prices from {low:g} to {high:g}"
+        raise FieldError(f"{found}, expected a factor of {WIDEST:g} at most", "prices", index)
+    return closes
 
 
 async def _read(request: Request) -> bytes:

@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import http.client
 import json
+import re
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -89,6 +90,8 @@ def test_sixteen_clients_at_once_get_byte_for_byte_the_serial_answers(port):
         (b'{"prices": [' + b"1," * 58 + b"1]}", 422, "prices", None),
         (b'{"prices": [' + b"1," * 60 + b"1]}", 422, "prices", None),
         (b'{"prices": [' + b"1," * 30 + b"NaN," + b"1," * 28 + b"1]}", 422, "prices", 30),
+        (b'{"prices": [' + b"1," * 30 + b"1e-29,1e29," + b"1," * 27 + b"1]}", 422, "prices", 30),
+        (b'{"prices": [' + b"1," * 59 + b"1.1e6]}", 422, "prices", 59),
         (b'{"prices": [], "more": 1}', 422, "more", None),
         (b'{"\\ud800": 1}', 422, "\\ud800", None),
         (b"", 400, None, None),
@@ -135,6 +138,23 @@ def test_health_metrics_and_openapi_say_what_is_served(port, predictor):
     asked = operation["requestBody"]["content"]["application/json"]["schema"]["properties"]
     assert (asked["prices"]["minItems"], asked["prices"]["maxItems"]) == (60, 60)
     assert {"200", "400", "413", "415", "422"} <= set(operation["responses"])
+
+
+def test_prices_that_float32_can_tell_apart_are_answered(port):
+    assert ask(port, body=b'{"prices": [' + b"1," * 59 + b"9.9e5]}")[0] == 200
+
+
+def test_the_docs_are_one_page_that_loads_nothing(port):
+    status, content = ask(port, "GET", "/docs")
+    page = content.decode()
+    assert status == 200
+    for path in ("POST /predict", "GET /health", "GET /metrics"):
+        assert f"<code>{path}</code>" in page
+    assert "<code>predicted_price</code>: the model&#39;s forecast of the following day" in page
+    assert not re.search(r"https?://|//\w|\bsrc=|@import|url\(", page)
+    example = re.search(r"<textarea[^>]*>([^<]*)</textarea>", page)[1]
+    assert ask(port, body=f'{{"prices": [{example}]}}')[0] == 200
+    assert ask(port, "GET", "/redoc")[0] == 404
 
 
 def send_slowly(port, chunk, count):
