@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+from tests.test_cli import COMMANDS
+
 ROOT = Path(__file__).parent.parent
 SRC = ROOT / "src"
 
@@ -27,7 +29,7 @@ MAY_USE = {
     "sweeping": FLOOR | {"config", "runs", "reporting"},
     "__init__": {"runs"},
 }
-COMMANDS = {"train", "evaluate", "predict", "diagnose", "report", "serve", "export", "gates"}
+
 MAY_USE |= {"cli": FLOOR | {"config"}, "src": set()}
 MAY_USE |= {command: set(MAY_USE) for command in COMMANDS}
 
