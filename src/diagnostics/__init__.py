@@ -1,4 +1,11 @@
-"""Gradients that explain themselves: counts, shapes of zeros, causes and their proof.
+"""Gradients that explain themselves: the symptom, its cause, and an intervention that proves it.
+
+measuring/   what is cheap enough to look at while training
+symptoms/    what a replay with hooks shows, as plain numbers
+causes/      what the symptoms mean: one declaration per cause, with what finds and what proves it
+lightning/   the callback and what only it needs
+
+`diagnose` goes through them in that order; `findings` and `rank` say what comes out of it.
 
 Shapes: B batch, T time steps, F input features, D hidden size.
 """
