@@ -5,10 +5,10 @@ import threading
 import time
 
 import pytest
-import uvicorn
 
 from src.runs.opening import open_run
 from src.serving.app import build_app
+from src.serving.server import make_server
 
 pytestmark = pytest.mark.slow
 
@@ -16,8 +16,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def address(kept_run):
     listening = socket.create_server(("127.0.0.1", 0))
-    app = build_app(open_run(kept_run("experiment=price_lstm")).predictor, "a run")
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    server = make_server(build_app(open_run(kept_run("experiment=price_lstm")).predictor, "a run"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     yield f"http://127.0.0.1:{listening.getsockname()[1]}"

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-import uvicorn
 from hypothesis import HealthCheck, given, settings
 
 from benchmarks.serving import BAD, requests_of_any_kind, windows
@@ -20,6 +19,7 @@ from src.runs.opening import open_run
 from src.serving import requests
 from src.serving.app import build_app
 from src.serving.requests import Batcher
+from src.serving.server import make_server
 
 BODIES = windows(40)
 
@@ -32,8 +32,7 @@ def predictor(kept_run):
 @pytest.fixture(scope="module")
 def port(predictor):
     listening = socket.create_server(("127.0.0.1", 0))
-    settings = uvicorn.Config(build_app(predictor, "a run"), log_level="error", lifespan="off")
-    server = uvicorn.Server(settings)
+    server = make_server(build_app(predictor, "a run"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     yield listening.getsockname()[1]
