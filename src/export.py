@@ -20,7 +20,7 @@ NEEDS = {
 def export(job: Job) -> dict[str, Any]:
     """Write the files; return their folder, sizes and differences from PyTorch."""
     # Imported here: a slip on the command line is answered at once, without torch.
-    from src.serving.export import export_run
+    from src.serving.formats import export_run
 
     folder, differences = export_run(job.config.ckpt_path, job.config.dir)
     sizes = {name: (folder / name).stat().st_size for name in NEEDS}

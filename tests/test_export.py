@@ -11,8 +11,7 @@ from safetensors.torch import load_file
 
 from src.export import main
 from src.runs.opening import open_run
-from src.serving.export import TOLERANCE, export_run
-from src.serving.formats import build_program, example_inputs, run_onnx
+from src.serving.formats import TOLERANCE, build_program, example_inputs, export_run, run_onnx
 
 TINY_LSTM = ("experiment=price_lstm", "model.hidden_size=4", "data.context_length=10")
 
