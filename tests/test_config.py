@@ -42,7 +42,9 @@ def test_a_wrong_name_in_a_later_job_of_a_sweep_is_found_before_the_first_runs(c
 
 
 def test_several_values_without_m_are_refused(capsys):
-    assert "add -m" in refused(capsys, "pooling=mean,gated")
+    assert "pooling has several values: python -m src.train -m" in refused(
+        capsys, "pooling=mean,gated"
+    )
 
 
 def test_a_line_that_cannot_be_parsed_is_one_line(capsys):
@@ -76,7 +78,7 @@ def test_a_config_is_shown_as_plain_values_too(capsys):
     "argument", ["sweep.resume=true", "sweep=poolings", "hydra/launcher=joblib", "hydra.verbose=1"]
 )
 def test_what_a_sweep_is_told_is_refused_without_a_sweep(capsys, argument):
-    assert f"{argument} is for a multirun: add -m" in refused(capsys, argument)
+    assert f"{argument} is for a multirun: python -m src.train -m" in refused(capsys, argument)
 
 
 def test_a_target_on_the_command_line_is_refused_before_anything_runs(capsys):

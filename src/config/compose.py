@@ -8,13 +8,19 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.types import ChoiceSweep, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from src.config import CONFIG_DIR
 from src.config.launching import check_hydra, check_search_path
 from src.config.overrides import is_hydra, parse, refuse_several_values
-from src.config.trust import check_interpolations, forget_other_resolvers, settled
+from src.config.trust import (
+    RefusedError,
+    check_interpolations,
+    forget_other_resolvers,
+    settled,
+)
 
 
 def compose_line(config_name: str, overrides: Sequence[str]) -> DictConfig:
@@ -27,14 +33,13 @@ def compose_line(config_name: str, overrides: Sequence[str]) -> DictConfig:
     Raises:
         ValueError: as `compose_job`; or the line is one of a multirun.
     """
-    forget_other_resolvers()
     with initialize_config_dir(str(CONFIG_DIR), job_name=config_name, version_base="1.3"):
         refuse_several_values(overrides)
         config = compose_job(config_name, overrides)
     for override in parse(overrides):
         key = override.key_or_group
         if key != "hydra.searchpath" and re.split("[/.]", key)[0] in ("hydra", "sweep"):
-            raise ValueError(f"{override.input_line} is for a multirun: add -m")
+            raise ValueError(f"{override.input_line} is for a multirun: python -m src.train -m ...")
     return config
 
 
@@ -52,22 +57,38 @@ def compose_job(config_name: str, job: Sequence[str]) -> DictConfig:
         job: `key=value` items, none with several values.
 
     Raises:
-        ValueError: a name does not exist, with the nearest ones that do; or the config says what
-            no config may say.
+        ValueError: a name does not exist, with the nearest ones that do.
+        RefusedError: the config says what no config may say.
     """
+    forget_other_resolvers()
     try:
         for override in parse(job):
-            check_search_path(override)
-            check_interpolations(override.value(), override.key_or_group)
+            check_override(override)
         config = compose(config_name, list(job), return_hydra_config=True)
         if "sweep" in config:  # nothing else is ever handed to Hydra
             check_hydra(config)
         settled(own_part(config))
+    except RefusedError:
+        raise
     except RecursionError:
         raise ValueError("the config contains itself") from None
     except Exception as error:  # whatever Hydra trips over in a file that somebody else wrote
         raise ValueError(_explain(error, config_name, job)) from None
     return config
+
+
+def check_override(override: Override) -> None:
+    """Refuse an item of a command line for what it says, before Hydra acts on it.
+
+    Raises:
+        RefusedError: one of its values holds a `${...}` that is none of ours, or it would import
+            a module.
+    """
+    check_search_path(override)
+    value = override.value()
+    if isinstance(value, ChoiceSweep):
+        value = [Override._convert_value(choice) for choice in value.list]
+    check_interpolations(value, override.key_or_group)
 
 
 def own_part(config: DictConfig) -> DictConfig:

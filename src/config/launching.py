@@ -8,7 +8,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from src.config import CONFIG_DIR
-from src.config.trust import check_interpolations
+from src.config.trust import RefusedError, check_interpolations
 
 _PLUGINS = "hydra_plugins.hydra_"
 _CORE = "hydra._internal.core_plugins.basic_"
@@ -45,7 +45,7 @@ def check_search_path(override: Override) -> None:
     """Refuse a search path that is no folder: `pkg://` would import what it names.
 
     Raises:
-        ValueError: naming the path.
+        RefusedError: naming the path.
     """
     if override.key_or_group != "hydra.searchpath":
         return
@@ -53,7 +53,7 @@ def check_search_path(override: Override) -> None:
     for path in paths if isinstance(paths, list) else [paths]:
         folder = str(path).removeprefix("file://")
         if not str(path).startswith("file://") or not Path(folder).is_dir():
-            raise ValueError(f"hydra.searchpath: a folder, file:///..., is expected, got {path}")
+            raise RefusedError(f"hydra.searchpath: a folder, file:///..., is expected, got {path}")
 
 
 def check_hydra(config: DictConfig) -> None:
@@ -63,20 +63,20 @@ def check_hydra(config: DictConfig) -> None:
         config: a composed config with its `hydra` node.
 
     Raises:
-        ValueError: naming the key and what it says.
+        RefusedError: naming the key and what it says.
     """
     unresolved = OmegaConf.to_container(config.hydra, resolve=False)
     check_interpolations(unresolved, "hydra")
     for key, expected in _FIXED.items():
         found = _select(unresolved, key)
         if found != expected:
-            raise ValueError(f"hydra.{key}: {found!r} is refused: it is {expected!r} here")
+            raise RefusedError(f"hydra.{key}: {found!r} is refused: it is {expected!r} here")
     if set(_select(unresolved, "job.env_set") or {}) - {"OMP_NUM_THREADS"}:
-        raise ValueError("hydra.job.env_set: a config sets no environment variables")
+        raise RefusedError("hydra.job.env_set: a config sets no environment variables")
     for key in _SHELL:
         found = _select(unresolved, f"launcher.{key}")
         if found is not None and found not in _in_conf(key):
-            raise ValueError(f"hydra.launcher.{key}: {found!r} belongs into conf/hydra/launcher/")
+            raise RefusedError(f"hydra.launcher.{key}: {found!r} belongs into conf/hydra/launcher/")
     for part in ("launcher", "sweeper"):
         node = OmegaConf.select(config, f"hydra.{part}")
         if node is not None:
@@ -87,19 +87,20 @@ def _check_part(node: Any, path: str) -> None:
     """Refuse other targets than the part's own, and lines that would end up in a batch script."""
     if isinstance(node, dict):
         if (target := node.get("_target_")) is not None and target not in TARGETS.get(path, ()):
-            raise ValueError(f"hydra.{path}._target_: {target!r} is not what this project runs")
+            raise RefusedError(f"hydra.{path}._target_: {target!r} is not what this project runs")
         if path in TARGETS and target is None:
-            raise ValueError(f"hydra.{path}: names nothing to run")
+            raise RefusedError(f"hydra.{path}: names nothing to run")
         for key, value in node.items():
             _check_part(str(key), path)
-            if key in ("_args_", "_convert_", "_recursive_"):
-                raise ValueError(f"hydra.{path}.{key}: no config of this project says it")
+            special = {"_args_", "_convert_", "_recursive_", "_partial_"}
+            if key in special and not (key == "_partial_" and path == "sweeper.sampler"):
+                raise RefusedError(f"hydra.{path}.{key}: no config of this project says it")
             _check_part(value, f"{path}.{key}")
     elif isinstance(node, list):
         for index, value in enumerate(node):
             _check_part(value, f"{path}.{index}")
     elif isinstance(node, str) and len(node.splitlines()) > 1:
-        raise ValueError(f"hydra.{path}: one line is expected, got {node!r}")
+        raise RefusedError(f"hydra.{path}: one line is expected, got {node!r}")
 
 
 def _in_conf(key: str) -> list[Any]:
@@ -109,7 +110,13 @@ def _in_conf(key: str) -> list[Any]:
 
 
 def _select(node: Any, key: str) -> Any:
-    """Return a value by its dotted key; None where there is none."""
+    """Return a value by its dotted key; None where there is none.
+
+    Raises:
+        RefusedError: something in its place leads elsewhere, as `job_logging: ${x}` does.
+    """
     for part in key.split("."):
-        node = node.get(part) if isinstance(node, dict) else None
+        if not isinstance(node, dict | None):
+            raise RefusedError(f"hydra.{key}: a mapping is expected, got {node!r}")
+        node = (node or {}).get(part)
     return node

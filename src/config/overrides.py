@@ -97,4 +97,4 @@ def refuse_several_values(overrides: Sequence[str]) -> None:
     except HydraException as error:
         raise ValueError(str(error)) from None
     if sweeps:
-        raise ValueError(f"{sweeps[0]} has several values: add -m to run one job for each")
+        raise ValueError(f"{sweeps[0]} has several values: python -m src.train -m runs each")

@@ -39,6 +39,10 @@ class CheckpointError(ValueError):
     exit_code = 3
 
 
+class RefusedError(ValueError):
+    """A config says what no config may say."""
+
+
 def scaled(steps: int, *, _root_: DictConfig) -> int:
     """Return a number of steps times `schedule.scale`, at least 1: `${scaled:500}` in a config."""
     return max(1, round(steps * _root_.schedule.scale))
@@ -89,7 +93,7 @@ def settled(config: DictConfig) -> DictConfig:
         config: with interpolations, Hydra's own node left out.
 
     Raises:
-        ValueError: it names a class or a resolver that is not on the list; the line says where.
+        RefusedError: it names a class or a resolver that is not on the list; the line says where.
     """
     check_interpolations(OmegaConf.to_container(config, resolve=False))
     plain = OmegaConf.to_container(config, resolve=True)
@@ -111,10 +115,10 @@ def trusted(stored: Any, source: Path | str) -> dict[str, Any]:
     """
     try:
         if not isinstance(stored, dict):
-            raise ValueError(f"a config is a mapping, got {type(stored).__name__}")
+            raise RefusedError(f"a config is a mapping, got {type(stored).__name__}")
         present = {key: _renamed(value, str(key), 0) for key, value in stored.items()}
         _check(present, "", 0)
-    except ValueError as error:
+    except RefusedError as error:
         raise CheckpointError(f"{source}: the config in it is refused: {error}") from None
     return present
 
@@ -123,7 +127,7 @@ def check_interpolations(node: Any, path: str = "", depth: int = 0) -> None:
     """Refuse `${...}` other than the name of a key or a resolver on the list, anywhere in values.
 
     Raises:
-        ValueError: naming the key and what it says.
+        RefusedError: naming the key and what it says.
     """
     if isinstance(node, dict):
         _check_depth(depth, path)
@@ -136,7 +140,7 @@ def check_interpolations(node: Any, path: str = "", depth: int = 0) -> None:
             check_interpolations(value, _join(path, index), depth + 1)
     elif isinstance(node, str) and "${" in _INTERPOLATION.sub("", node):
         allowed = " and ".join(f"${{{name}:...}}" for name in RESOLVERS)
-        raise ValueError(f"{path}: {node!r} is refused: a config may use {allowed} only")
+        raise RefusedError(f"{path}: {node!r} is refused: a config may use {allowed} only")
 
 
 def _check(node: Any, path: str, depth: int) -> None:
@@ -145,8 +149,8 @@ def _check(node: Any, path: str, depth: int) -> None:
         _check_depth(depth, path)
         _check_class(node, path)
         for key, value in node.items():
-            if not isinstance(key, str):
-                raise ValueError(f"{_join(path, key)}: a key is a text, got {key!r}")
+            if not isinstance(key, str) or "${" in key:
+                raise RefusedError(f"{path}: a key is a plain text, got {key!r}")
             _check(value, _join(path, key), depth + 1)
     elif isinstance(node, list):
         _check_depth(depth, path)
@@ -154,9 +158,9 @@ def _check(node: Any, path: str, depth: int) -> None:
             _check(value, _join(path, index), depth + 1)
     elif isinstance(node, str):
         if "${" in node:
-            raise ValueError(f"{path}: a plain value is expected, got {node!r}")
+            raise RefusedError(f"{path}: a plain value is expected, got {node!r}")
     elif not (node is None or type(node) in (bool, int, float)):
-        raise ValueError(f"{path}: a plain value is expected, got a {type(node).__name__}")
+        raise RefusedError(f"{path}: a plain value is expected, got a {type(node).__name__}")
 
 
 def _check_class(node: dict, path: str) -> None:
@@ -164,19 +168,19 @@ def _check_class(node: dict, path: str) -> None:
     special = [key for key in node if isinstance(key, str) and re.fullmatch(r"_\w+_", key)]
     for key in special:
         if key not in ("_target_", "_partial_"):
-            raise ValueError(f"{_join(path, key)}: no config of this project says {key}")
+            raise RefusedError(f"{_join(path, key)}: no config of this project says {key}")
     if not special:
         return
     group = path.split(".")[0]
     target, known = node.get("_target_"), classes().get(group, {})
     if not isinstance(target, str) or target not in known:
         where = f"in {group}" if group else "here"
-        raise ValueError(
+        raise RefusedError(
             f"{_join(path, '_target_')}: {target!r} is not a class this project builds {where}"
         )
     if node.get("_partial_", False) is not known[target]:
         said = str(known[target]).lower()
-        raise ValueError(f"{_join(path, '_partial_')}: {said} is expected for {target}")
+        raise RefusedError(f"{_join(path, '_partial_')}: {said} is expected for {target}")
 
 
 def _renamed(node: Any, path: str, depth: int) -> Any:
@@ -207,7 +211,7 @@ def _present_name(target: str, group: str) -> str:
 
 def _check_depth(depth: int, path: str) -> None:
     if depth > _DEEPEST:
-        raise ValueError(f"{path[:60]}...: nested more than {_DEEPEST} deep")
+        raise RefusedError(f"{path[:60]}...: nested more than {_DEEPEST} deep")
 
 
 def _join(path: str, key: Any) -> str:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig
 
+from src.config.compose import own_part
+from src.config.trust import settled
 from src.runs.folder import RUN_FOLDER_VARIABLE
 from src.sweeping import stopping
 from src.sweeping.manifest import Job, Manifest, Plan
@@ -35,8 +37,6 @@ def run_job(config: DictConfig) -> float | None:
     job = plan.jobs[settings.job]
     if settings.fail_fast and any(j.status in ("failed", "killed") for j in plan.jobs):
         raise RuntimeError(f"{job.name}: not started, an earlier job failed")
-    with read_write(config), open_dict(config):
-        del config["sweep"]
     choices = {k: v for k, v in hydra.runtime.choices.items() if k != "sweep"}
     with ExitStack() as stack:
         if not stopping.leads:
@@ -45,7 +45,7 @@ def run_job(config: DictConfig) -> float | None:
         # Imported here: the first job of a process pays for torch, the others do not.
         from src.runs.run import run
 
-        objective = run(config, choices, job.varied)
+        objective = run(settled(own_part(config)), choices, job.varied)
         if objective is not None and math.isfinite(objective):
             ended["objective"] = objective
     stopping.check()

@@ -17,7 +17,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from src.config.compose import compose_job, own_part
+from src.config.compose import check_override, compose_job, own_part
 from src.config.overrides import first_values, is_hydra, line, parse
 from src.sweeping.blocks import Wanted, chosen_blocks, factorial, union
 from src.sweeping.manifest import Job, Manifest, Plan, difference, find_sweep
@@ -71,6 +71,10 @@ def plan_sweep(config_name: str, command: Sequence[str]) -> Sweep:
         how = [line(o) for o in own if _is_setting(o)]
         first = compose_job(config_name, [*hydra, *first_values(own)])
         params = parse([f"{k}={v}" for k, v in (first.hydra.sweeper.params or {}).items()])
+        for override in [*params, *own]:
+            check_override(override)
+            if override in params and is_hydra(override):
+                raise ValueError(f"hydra.sweeper.params: {line(override)} is one for all jobs")
         typed = [o for o in own if not _is_setting(o)]
         overrides = parse([line(o) for o in [*params, *typed]])
         is_search = "BasicSweeper" not in first.hydra.sweeper._target_

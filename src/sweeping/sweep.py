@@ -25,6 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from src.config import CONFIG_DIR, stop
+from src.config.launching import check_hydra
 from src.sweeping import stopping
 from src.sweeping.job import run_job
 from src.sweeping.launcher import RecordedLauncher
@@ -173,6 +174,7 @@ def _sweep(asked: Sweep, manifest: Manifest, config_name: str) -> None:
         *_threads(asked.settings),
     ]
     config = hydra.compose_config(config_name, overrides, run_mode=RunMode.MULTIRUN)
+    check_hydra(config)
     callbacks = Callbacks(config)
     callbacks.on_multirun_start(config=config, config_name=config_name)
     context = HydraContext(config_loader=hydra.config_loader, callbacks=callbacks)

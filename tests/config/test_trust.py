@@ -125,7 +125,7 @@ def test_what_is_checked_is_what_is_built():
         (None, "a config is a mapping, got NoneType"),
         ({"name": "${seed}"}, r"name: a plain value is expected, got '\$\{seed\}'"),
         ({"name": b"bytes"}, "name: a plain value is expected, got a bytes"),
-        ({3: "x"}, "3: a key is a text, got 3"),
+        ({3: "x"}, "a key is a plain text, got 3"),
         ({"model": {"_partial_": True}}, "model._target_: None is not a class"),
         (
             {"model": {"_target_": "src.models.RecurrentEncoder"}},

@@ -57,6 +57,24 @@ def test_the_model_opens_where_its_data_is_not(kept_run, tmp_path):
         _ = run.datamodule
 
 
+def test_a_checkpoint_that_names_classes_as_they_were_still_opens(kept_run, tmp_path):
+    folder = kept_run(
+        "data=scenario",
+        "schedule=dead_inputs",
+        "model=transformer_tiny",
+        "pooling=gated",
+        "pooling_prior=recency_kl",
+    )
+    old = tmp_path / "old.ckpt"
+    checkpoint = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
+    config = checkpoint["hyper_parameters"]["config"]
+    config["schedule"]["_target_"] = "src.data.Schedule"
+    config["model"]["_target_"] = "src.models.TransformerEncoder"
+    config["pooling_prior"]["_target_"] = "src.training.prior.PoolingPrior"
+    torch.save(checkpoint, old)
+    assert open_run(old).module.prior is not None
+
+
 def test_a_report_is_read_without_torch(kept_run):
     folder = kept_run("experiment=price_lstm")
     code = (
