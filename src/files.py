@@ -32,8 +32,10 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.strerror and not error.filename:
+            raise OSError(error.errno, error.strerror, str(target)) from None  # as of a full disk
         raise
     _flush_folder(target.parent)
 

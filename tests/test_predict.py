@@ -149,7 +149,7 @@ def test_a_checkpoint_without_the_facts_of_its_data_is_one_line(
     saved = torch.load(
         kept_run("experiment=price_lstm") / "checkpoints/best.ckpt", weights_only=True
     )
-    del saved["hyper_parameters"]["data"]
+    del saved["hyper_parameters"]["data"], saved["format"]
     torch.save(saved, tmp_path / "old.ckpt")
     with pytest.raises(SystemExit):
         predict(f"ckpt_path={tmp_path / 'old.ckpt'}", stdin=" ".join(["1"] * 60))

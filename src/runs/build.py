@@ -159,8 +159,19 @@ def load_weights(
     """Put a checkpoint's weights into a module, and a schedule where it stood with them.
 
     Raises:
-        RuntimeError: the weights are not those of such a module.
+        ValueError: the weights are not those of such a module; the first that differs is named.
     """
+    _refuse_other_weights(module.state_dict(), checkpoint["state_dict"])
     module.load_state_dict(checkpoint["state_dict"])
     if datamodule is not None and (schedule := schedule_of(datamodule)):
         schedule.step = checkpoint["global_step"]
+
+
+def _refuse_other_weights(own: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    for name in dict.fromkeys([*own, *given]):
+        if name not in given or name not in own:
+            where = "the model" if name in own else "the checkpoint"
+            raise ValueError(f"only {where} has {name}")
+        shapes = tuple(own[name].shape), tuple(getattr(given[name], "shape", ()))
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"{name} is {shapes[0]} in the model, {shapes[1]} in the checkpoint")

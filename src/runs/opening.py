@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from src.config.trust import CheckpointError, trusted
 from src.runs.folder import CHECKPOINTS, REPORT, folder_of
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ class Run:
         """The checkpoint's tensors and plain values.
 
         Raises:
-            ValueError: there is none, it cannot be read, or this project did not write it.
+            ValueError: there is none.
+            CheckpointError: it cannot be read, or this project did not write it.
         """
         from src.runs.checkpoint import load_checkpoint
 
@@ -96,15 +98,13 @@ class Run:
             for key in ("state_dict", "global_step"):
                 checkpoint[key]
         except (KeyError, TypeError) as error:
-            raise ValueError(f"{path} was not written by this version: no {error}") from None
+            raise CheckpointError(f"{path} was not written by this version: no {error}") from None
         return checkpoint
 
     @cached_property
     def config(self) -> DictConfig:
         """The config it was trained with, checked: it can build this project's classes only."""
         from omegaconf import OmegaConf
-
-        from src.config.trust import trusted
 
         stored = self.checkpoint["hyper_parameters"]["config"]
         return OmegaConf.create(trusted(stored, self.checkpoint_path))
@@ -116,9 +116,10 @@ class Run:
 
         try:
             return DataFacts.from_dict(self.checkpoint["hyper_parameters"]["data"])
-        except (KeyError, TypeError) as error:
-            raise ValueError(
-                f"{self.checkpoint_path} was not written by this version: no {error}"
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{self.checkpoint_path} was not written by this version: "
+                f"{type(error).__name__}: {error}"
             ) from None
 
     @cached_property
@@ -126,7 +127,7 @@ class Run:
         """The module in evaluation mode, with the checkpoint's weights; the data is not read.
 
         Raises:
-            ValueError: the weights do not fit the config.
+            CheckpointError: the weights do not fit the config.
         """
         from src.runs.build import build_module, load_weights
 
@@ -135,8 +136,10 @@ class Run:
         module = build_module(self.config, datamodule or self.facts)
         try:
             load_weights(module, datamodule, self.checkpoint)
-        except RuntimeError as error:
-            raise ValueError(f"{self.checkpoint_path} does not fit its config: {error}") from None
+        except ValueError as error:
+            raise CheckpointError(
+                f"{self.checkpoint_path} does not fit its config: {error}"
+            ) from None
         return module.eval()
 
     @cached_property

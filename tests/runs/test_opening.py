@@ -5,6 +5,7 @@ import sys
 import pytest
 import torch
 
+from src.config.trust import CheckpointError
 from src.runs.opening import open_run
 
 
@@ -49,6 +50,7 @@ def test_the_model_opens_where_its_data_is_not(kept_run, tmp_path):
     folder = kept_run("experiment=price_lstm")
     alone = shutil.copy(folder / "checkpoints" / "best.ckpt", tmp_path / "anywhere.ckpt")
     checkpoint = torch.load(alone, weights_only=True)
+    del checkpoint["format"]  # the first one had none, and no checksum
     checkpoint["hyper_parameters"]["config"]["data"]["path"] = str(tmp_path / "absent.csv")
     torch.save(checkpoint, alone)
     run = open_run(alone)
@@ -67,12 +69,23 @@ def test_a_checkpoint_that_names_classes_as_they_were_still_opens(kept_run, tmp_
     )
     old = tmp_path / "old.ckpt"
     checkpoint = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
+    del checkpoint["format"]
     config = checkpoint["hyper_parameters"]["config"]
     config["schedule"]["_target_"] = "src.data.Schedule"
     config["model"]["_target_"] = "src.models.TransformerEncoder"
     config["pooling_prior"]["_target_"] = "src.training.prior.PoolingPrior"
     torch.save(checkpoint, old)
     assert open_run(old).module.prior is not None
+
+
+def test_weights_of_another_model_are_named_by_the_first_that_differs(kept_run, tmp_path):
+    checkpoint = torch.load(open_run(kept_run("experiment=price_lstm")).checkpoint_path)
+    del checkpoint["format"]
+    checkpoint["hyper_parameters"]["config"]["model"]["hidden_size"] = 7
+    torch.save(checkpoint, tmp_path / "other.ckpt")
+    expected = r"model\.encoder\.rnn\.weight_ih_l0 is \(28, 1\) in the model, \(200, 1\) in the"
+    with pytest.raises(CheckpointError, match=expected):
+        _ = open_run(tmp_path / "other.ckpt").module
 
 
 def test_a_report_is_read_without_torch(kept_run):
