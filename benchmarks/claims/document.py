@@ -5,7 +5,16 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from benchmarks.claims.ledger import Claim
-from benchmarks.claims.remedies import ALIVE, COSMETIC, COSMETIC_HARM, CURE, HELPS, Causes, Cure
+from benchmarks.claims.remedies import (
+    ALIVE,
+    COSMETIC,
+    COSMETIC_HARM,
+    CURE,
+    HELPS,
+    REPAIR,
+    Causes,
+    Cure,
+)
 from benchmarks.claims.table import NAMES, SCHEDULES
 from benchmarks.claims.tables import (
     causes_table,
@@ -14,7 +23,16 @@ from benchmarks.claims.tables import (
     rows_table,
     words_table,
 )
-from benchmarks.claims.verdict import MIXED, NO_RUNS, SEEDS, WORDS, Verdict, listed, span
+from benchmarks.claims.verdict import (
+    CANNOT_TELL,
+    MIXED,
+    NO_RUNS,
+    SEEDS,
+    WORDS,
+    Verdict,
+    listed,
+    span,
+)
 from benchmarks.claims.verdict import percent as as_percent
 from src.reporting.text import count_of, markdown
 
@@ -27,7 +45,7 @@ CAPTIONS = {
     "pace.png": "Weight of the latest three steps under a KL weight of 0.1.",
     "weights.png": "Pooling weights after 8,000 steps; left alone and with KL 0.1 after 12,000.",
     "retention.png": "Influence on the forecast by steps back.",
-    "shares.png": "Share of the gradient by time step.",
+    "shares.png": "Share of the gradient by time step in short runs of every pooling.",
     "losses.png": "Validation loss while scales are shocked, and while nothing happens.",
 }
 
@@ -72,8 +90,10 @@ def summary(
     seeds = [verdict.seeds for _, verdict in judged if verdict.word != NO_RUNS]
     fewest = f"at least {min(seeds)} seeds each" if seeds else "no seeds yet"
     ends = [cure for cure in cures if cure.schedule == "dead_inputs"]
-    real = listed([cure.remedy for cure in ends if cure.word == CURE])
-    fake = listed([cure.remedy for cure in ends if cure.word in (COSMETIC, COSMETIC_HARM)])
+    real, idle, fake = (
+        _remedies(ends, *words) for words in ((CURE,), (REPAIR,), (COSMETIC, COSMETIC_HARM))
+    )
+    idle = f", {idle} took them away where the loss had nothing to win" if idle else ""
     whole = [c.columns.mean / c.zeros.mean for c in causes if c.schedule == "dead_inputs"]
     place = (
         "The zeros are whole columns: input features that had died"
@@ -84,8 +104,23 @@ def summary(
         "A transformer on trading bars showed two thirds of exactly-zero gradients in its first "
         f"weight, and {len(judged)} claims were made about why, and what helps. Judged by "
         f"{count_of(meta['runs'], 'run')} ({fewest}) they stand at: **{counts}**. "
-        f"{place}; {real or 'nothing'} took them away and lowered the validation loss, "
-        f"{fake or 'nothing'} took them away and did not.{_shock(cures)}"
+        f"{place}; {real or 'nothing'} took them away and lowered the validation loss{idle}, "
+        f"{fake or 'nothing'} took them away and did not lower it.{_shock(cures)}"
+    )
+
+
+def _remedies(cures: Sequence[Cure], *words: str) -> str:
+    """List the remedies with one of these words, and the worlds where they are not in all."""
+    found: dict[str, list[str]] = {}
+    for cure in cures:
+        if cure.word in words:
+            found.setdefault(cure.remedy, []).append(NAMES[cure.world])
+    tried = Counter(cure.remedy for cure in cures)
+    return listed(
+        [
+            name if len(worlds) == tried[name] else f"{name} ({listed(worlds)})"
+            for name, worlds in found.items()
+        ]
     )
 
 
@@ -94,7 +129,7 @@ def _shock(cures: Sequence[Cure]) -> str:
     shocked = [c for c in cures if c.schedule == "scale_shock" and c.remedy != ALIVE]
     if not shocked:
         return ""
-    helped = listed([c.remedy for c in shocked if c.word == HELPS])
+    helped = _remedies(shocked, HELPS)
     return (
         " Features of sizes 50 to 1,000 drown the others instead of killing units: "
         f"{helped or 'nothing'} mended that."
@@ -196,9 +231,14 @@ def _measured(meta: Mapping[str, Any]) -> list[str]:
         "Differences are paired by seed; intervals are Student's t at 95% over seeds.",
         f'**Verdicts:** rules in code, from the intervals alone. "{MIXED}" where some worlds or '
         'conditions confirm and others do not; "not reproduced" where nothing confirms, and not '
-        "everything refutes.",
+        f'everything refutes; "{CANNOT_TELL}" where the measurement is too coarse or too short.',
+        "**Validation:** the first 512 windows of the validation part, the same at every reading.",
     ]
     limits = [
+        "In C1, C2, C7, C11 and C13 the zeros are those of dead inputs: where an input is zero its "
+        "weights have no gradient, whatever stands behind them. That no pooling, forcing, clipping "
+        "or depth changes these zeros is arithmetic, which the runs only confirm.",
+        "C8 looks at the first layer, which is linear; C12 at what the diagnosis found structural.",
         "The models are smaller than the one in which the zeros were first seen, and, except for "
         "the pace of the pooling weights (C3 to C6, 8,000 to 12,000 steps), steps are scaled down "
         "(figures show published steps): effects that need all 12,000 could be missed.",

@@ -157,6 +157,7 @@ def _losses(report: Mapping[str, Any]) -> dict[str, Any]:
     steps = (report.get("best") or {}).get("steps_trained")
     return {
         "steps": steps if steps is not None else (found[-1][0] if found else None),
+        "validated_every": found[0][0] if found else math.nan,
         "loss": found[-1][1] if found else math.nan,
         "best_loss": min(finite, default=math.nan),
         "noise_floor": number(truth.get("noise_floor")),

@@ -8,8 +8,9 @@ from typing import Any
 from src.reporting.statistics import Estimate
 
 CONFIRMED, REFUTED, MIXED = "confirmed", "refuted", "mixed"
-NOT_REPRODUCED, NO_RUNS, TOO_FEW = "not reproduced", "no runs", "too few seeds"
-WORDS = (CONFIRMED, REFUTED, NOT_REPRODUCED, MIXED, TOO_FEW, NO_RUNS)
+NOT_REPRODUCED, CANNOT_TELL = "not reproduced", "cannot tell"
+TOO_FEW, NO_RUNS = "too few seeds", "no runs"
+WORDS = (CONFIRMED, REFUTED, NOT_REPRODUCED, MIXED, CANNOT_TELL, TOO_FEW, NO_RUNS)
 SEEDS = 5
 """Seeds a verdict needs; below, it is provisional."""
 
@@ -61,7 +62,7 @@ class Verdict:
     @property
     def is_provisional(self) -> bool:
         """Whether it rests on too few seeds."""
-        return self.word in (CONFIRMED, REFUTED, NOT_REPRODUCED, MIXED) and self.seeds < SEEDS
+        return self.word not in (TOO_FEW, NO_RUNS) and self.seeds < SEEDS
 
 
 def judge(value: Estimate, confirmed: bool, refuted: bool) -> str:
@@ -78,10 +79,14 @@ def combine(words: Iterable[str]) -> str:
     ('refuted', 'not reproduced')
     >>> combine(["confirmed", "refuted"]), combine([])
     ('mixed', 'no runs')
+    >>> combine(["confirmed", "cannot tell"]), combine(["refuted", "cannot tell"])
+    ('cannot tell', 'not reproduced')
     """
     found = {word for word in words if word}
     if TOO_FEW in found:
         return TOO_FEW
+    if CANNOT_TELL in found and found <= {CONFIRMED, CANNOT_TELL}:
+        return CANNOT_TELL
     if len(found) < 2:
         return found.pop() if found else NO_RUNS
     return MIXED if found & {CONFIRMED, MIXED} else NOT_REPRODUCED

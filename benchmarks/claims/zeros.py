@@ -35,7 +35,7 @@ def same(change: Estimate) -> bool:
 
 def c1(runs: Runs) -> Verdict:
     """Mean pooling causes the zeros."""
-    rows, mean, learned, columns = [], [], [], []
+    rows, mean, learned, columns, alive = [], [], [], [], []
     for world in WORLDS:
         here = {**DEAD, "data": world}
         for pooling in LEARNED:
@@ -46,13 +46,18 @@ def c1(runs: Runs) -> Verdict:
             if change.n:
                 learned.append(runs.mean("zeros", **here, pooling=pooling))
                 mean.append(runs.mean("zeros", **here))
+            all_alive = {"schedule": "none", "data": world}
+            change = runs.change("zeros", all_alive, {**all_alive, "pooling": pooling})
+            rows.append(Row(NAMES[world], f"{title}, features alive", "zeros", change, points))
+            alive += [change] if change.n else []
         picked = runs.pick(**here)
         columns += list((picked["columns"] / picked["zeros"]).dropna())
-    decided = [row.value for row in rows if row.value.n]
+    decided = [row.value for row in rows if row.met and row.value.n]
+    beside = f" With all features alive it is {span(alive, points)}." if alive else ""
     sentence = (
         f"{span(mean, percent)} of the gradient's entries are zero with mean pooling and "
         f"{span(learned, percent)} with learned pooling; mean minus learned is "
-        f"{span(decided, points)}. "
+        f"{span(decided, points)}.{beside} "
         f"{span(columns, percent)} of the zeros lie in whole columns, that is, in input features."
     )
     return verdict(rows, sentence, f"{span(decided, points)}, mean minus learned")
@@ -127,7 +132,7 @@ def c8(runs: Runs) -> Verdict:
                 dead, columns, loss = (
                     runs.mean(column, **here, lr=lr) for column in ("rows", "columns", "loss")
                 )
-                met = judge(dead, dead.low > 10 * POINT, False)
+                met = judge(dead, dead.low > 10 * POINT, dead.high < POINT)
                 rows += [
                     Row(NAMES[world], title, "dead rows", dead, percent, met),
                     Row(NAMES[world], title, "dead columns", columns, percent),
@@ -138,9 +143,11 @@ def c8(runs: Runs) -> Verdict:
     sentence = (
         "After position features of sizes 50 to 1,000 were switched on in mid-training, "
         f"{span(ends, percent)} of the rows, that is, of the output units, are dead at the end; "
-        f"the validation loss ends at {span(losses, plain)}."
+        f"the validation loss ends at {span(losses, plain)}. The first layer is linear, so that "
+        "none of its units can saturate; units that can, in the feed-forward layers, were not "
+        "measured."
     )
-    return verdict(rows, sentence, f"{span(ends, percent)} dead rows")
+    return verdict(rows, sentence, f"{span(ends, percent)} dead rows in the first layer")
 
 
 def c12(runs: Runs) -> Verdict:

@@ -215,7 +215,7 @@ def everything(seeds=5):
 def _pace(run):
     small = {"pooling": "learnable", "layers": 1, "hidden": 16, "scale": 1.0}
     for lr, recent in ((1e-4, 0.2), (3e-4, 0.3), (1e-3, 0.45), (3e-3, 0.59)):
-        yield run(**small, lr=lr, weights=growing(0.15 + lr * 10))
+        yield run(**small, lr=lr, weights=growing(0.15 + lr * 10), shares=lean(0.2).tolist())
         yield run(**small, lr=lr, prior="recency_kl", kl=0.1, weights=growing(recent))
     yield run(**small, lr=1e-4, prior="recency_kl", kl=0.5, weights=growing(0.55))
     for kl, direction in product((0.0, 0.1), ("published", "descent")):
