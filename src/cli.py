@@ -11,7 +11,6 @@ written; 3 for a checkpoint that is damaged or foreign; 130 after Ctrl-C.
 import argparse
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, redirect_stdout
@@ -19,8 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from src.config import stop
-from src.config.keys import Keys, command_keys, help_text
+from src.config.keys import Keys, command_keys, help_text, quoted
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,12 @@ class Job:
     config: Any
     choices: dict[str, Any]
     overrides: list[str]
+
+
+def stop(message: str, code: int = 2) -> NoReturn:
+    """Print one line and end, by default with the exit code of a command that cannot work."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(code)
 
 
 class Command:
@@ -201,16 +205,6 @@ def _written(value: Any, default: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return quoted(value) if default is None or isinstance(default, str) else value
-
-
-def quoted(text: str) -> str:
-    """Return a text as Hydra's grammar reads it back, whatever it holds.
-
-    >>> quoted("a,b=c")
-    "'a,b=c'"
-    """
-    before_quote = re.sub(r"(\\*)'", r"\1\1\\'", text)
-    return "'" + re.sub(r"(\\+)$", r"\1\1", before_quote) + "'"
 
 
 def _composed(name: str, overrides: list[str]) -> Job:

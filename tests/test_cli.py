@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from src.cli import Command, quoted
+from src.cli import Command
 from src.config import CONFIG_DIR
+from src.config.keys import quoted
 from src.config.trust import CheckpointError
 
 ROOT = CONFIG_DIR.parent

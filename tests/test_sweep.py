@@ -15,7 +15,7 @@ import torch
 from src.config import CONFIG_DIR
 from src.data.reading import cache
 from src.sweeping.manifest import Manifest
-from src.sweeping.sweep import sweep
+from src.train import main
 from tests.conftest import TINY, report_of
 
 SMALL = [*TINY, "experiment=price_lstm", "logger=none", "model.hidden_size=4"]
@@ -28,8 +28,11 @@ def swept(tmp_path, monkeypatch):
     monkeypatch.setattr("src.sweeping.sweep._compare", lambda folder, console: None)
 
     def _swept(*overrides):
-        code = sweep("train", [f"log_dir={tmp_path}", *SMALL, *overrides])
-        return code, manifest_of(tmp_path)
+        with pytest.raises(SystemExit) as ended:
+            main(["-m", f"log_dir={tmp_path}", *SMALL, *overrides])
+        if ended.value.code == 2:
+            raise ended.value
+        return ended.value.code, manifest_of(tmp_path)
 
     return _swept
 
@@ -212,6 +215,20 @@ def test_a_stopped_sweep_ends_with_143_and_can_go_on(swept, tmp_path):
     assert code == 143
     assert statuses(plan) == ["finished", "interrupted", "waiting"]
     assert plan["jobs"][1]["reason"] == "SIGTERM"
+
+
+def test_a_stop_that_a_library_makes_an_error_of_is_still_a_stop(swept, monkeypatch):
+    def swallow(*arguments):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+        except SystemExit:
+            raise ValueError("something else") from None
+
+    monkeypatch.setattr("src.runs.run.run", swallow)
+    code, (_, plan) = swept("seed=0,1")
+    assert code == 143
+    assert statuses(plan) == ["interrupted", "waiting"]
 
 
 def test_data_is_prepared_once_for_all_jobs(swept, monkeypatch):

@@ -107,3 +107,13 @@ def _row(name: str, *lines: str) -> str:
     first, *more = [line for line in lines if line]
     rest = [f"{'':25}{line}" for line in more]
     return "\n".join([f"  {name:22} {first}", *rest])
+
+
+def quoted(text: str) -> str:
+    """Return a text as Hydra's grammar reads it back, whatever it holds.
+
+    >>> quoted("a,b=c")
+    "'a,b=c'"
+    """
+    before_quote = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    return "'" + re.sub(r"(\\+)$", r"\1\1", before_quote) + "'"

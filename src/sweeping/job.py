@@ -83,6 +83,9 @@ def _recorded(manifest: Manifest, job: Job) -> Iterator[dict[str, Any]]:
             ended |= {"status": "interrupted", "reason": "SIGTERM" if terminated else "SIGINT"}
             raise
         except Exception as error:
+            if stopping.received:  # a library made an error of its own of the exit
+                ended |= {"status": "interrupted", "reason": "SIGTERM"}
+                stopping.check()
             ended |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
             foreseen = isinstance(error, ValueError | FloatingPointError)
             log.error("%s: %s", job.name, error, exc_info=None if foreseen else error)

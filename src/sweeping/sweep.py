@@ -24,7 +24,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from src.config import CONFIG_DIR, stop
+from src.config import CONFIG_DIR
+from src.config.keys import quoted
 from src.config.launching import check_hydra
 from src.sweeping import stopping
 from src.sweeping.job import run_job
@@ -51,20 +52,21 @@ def sweep(config_name: str, command: Sequence[str]) -> int:
 
     Returns:
         The exit code: 0 if every job finished, 1 if one did not, 128 plus the signal's number
-        after a signal. What cannot work ends with 2 before anything is written.
+        after a signal.
+
+    Raises:
+        ValueError: it cannot work; nothing was written.
     """
     console = Console()
     with initialize_config_dir(str(CONFIG_DIR), job_name=config_name, version_base="1.3"):
+        asked = plan_sweep(config_name, command)
+        _check_values(asked)
+        manifest = open_manifest(asked)
         try:
-            asked = plan_sweep(config_name, command)
-            _check_values(asked)
-            manifest = open_manifest(asked)
             with manifest.adopt(), stopping.leading():
                 return _run(asked, manifest, config_name, console)
         except BlockingIOError:
-            stop(f"the sweep {manifest.folder} is running")
-        except ValueError as error:
-            stop(str(error))
+            raise ValueError(f"the sweep {manifest.folder} is running") from None
 
 
 def status_table(plan: Plan) -> Table:
@@ -169,7 +171,7 @@ def _sweep(asked: Sweep, manifest: Manifest, config_name: str) -> None:
     overrides = [
         *asked.hydra,
         *asked.overrides,
-        f"hydra.sweep.dir={_quoted(manifest.folder)}",
+        f"hydra.sweep.dir={quoted(str(manifest.folder))}",
         "hydra.mode=MULTIRUN",
         *_threads(asked.settings),
     ]
@@ -210,11 +212,6 @@ def _quiet() -> None:
     """Keep what Hydra and Optuna say of their launching out of the terminal and the runs' logs."""
     for name in ("hydra", "hydra_plugins", "optuna"):
         logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def _quoted(path: Path) -> str:
-    escaped = str(path).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def _cells(job: Job) -> list[Text]:
