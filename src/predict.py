@@ -13,14 +13,15 @@ from src.cli import Command, Job
 def predict(job: Job) -> dict[str, Any]:
     """Return a forecast for each window, and how its intervals fared on the run's test part."""
     # Imported here: a slip on the command line is answered at once, without torch.
+    from src.data.reading.sources import ReadOptions
     from src.serving.forecasts import forecasts
 
-    config, data = job.config, job.config.data
+    config = job.config
+    path, said = config.data["path"], {k: v for k, v in config.data.items() if k != "path"}
     return forecasts(
         config.ckpt_path,
-        path=data.path,
-        date_column=data.date_column,
-        close_column=data.close_column,
+        path=path,
+        reading=ReadOptions(**said),
         windows=config.windows,
         level=config.level,
     )

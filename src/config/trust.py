@@ -184,13 +184,16 @@ def _check_class(node: dict, path: str) -> None:
 
 
 def _renamed(node: Any, path: str, depth: int) -> Any:
-    """Return stored values with each class that has moved since under its present name."""
+    """Return stored values with each class and key that has moved since under its present name."""
     _check_depth(depth, path)
     if isinstance(node, list):
         return [_renamed(value, _join(path, i), depth + 1) for i, value in enumerate(node)]
     if not isinstance(node, dict):
         return node
     values = {key: _renamed(value, _join(path, key), depth + 1) for key, value in node.items()}
+    for old, role in (("date_column", "date"), ("close_column", "close")):
+        if path == "data" and old in values:
+            values["columns"] = {**values.get("columns", {}), role: values.pop(old)}
     if isinstance(target := values.get("_target_"), str):
         values["_target_"] = _present_name(target, path.split(".")[0])
     return values

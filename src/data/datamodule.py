@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from src.data.preparation import FEATURES, PreparedData
 from src.data.reading.cache import load_and_prepare
-from src.data.reading.sources import SOURCES, PriceTable
+from src.data.reading.sources import SOURCES, PriceTable, ReadOptions
 from src.data.sampler import KeyedBatchSampler
 from src.data.scaling import INPUTS, SCALERS, TARGETS, persistence_of
 from src.data.split import check_fractions
@@ -47,9 +47,12 @@ class PriceDataModule(pl.LightningDataModule):
     Args:
         features: `prices`, the closes (F = 1), or `bars`, 129 features of each bar.
         source: `sp500` or `nasdaq`, the daily bars of 1999 to 2018 that `arch` ships.
-        path: A CSV file to read instead of `source`.
-        date_column: Name of its date column; None finds it by its usual names.
-        close_column: Name of its close column; None finds it by its usual names.
+        path: A file to read instead of `source`.
+        columns: Role to the name of its column in the file, where that is not found by itself.
+        ticker: Which series of a file of several.
+        decimal: Its decimal sign, `dot` or `comma`, where the file does not tell.
+        day_first: Whether 1/2/2020 is in February, where the file does not tell.
+        accept: Kinds of warning, such as `split`, at which training does not stop.
         context_length: T, the days that a window shows.
         target: `log_return`, `residual` (price minus last price) or `price` of the following day.
         input: With `features=prices`: `relative`, the log of each close over the last, or `price`.
@@ -69,8 +72,11 @@ class PriceDataModule(pl.LightningDataModule):
         features: str = "prices",
         source: str = "sp500",
         path: str | None = None,
-        date_column: str | None = None,
-        close_column: str | None = None,
+        columns: Mapping[str, str | int | None] | None = None,
+        ticker: str | None = None,
+        decimal: str | None = None,
+        day_first: bool | None = None,
+        accept: Sequence[str] = (),
         context_length: int = 60,
         target: str = "log_return",
         input: str = "relative",
@@ -101,7 +107,14 @@ class PriceDataModule(pl.LightningDataModule):
         if changes is not None and num_workers:
             raise ValueError(f"num_workers must be 0 with a schedule, got {num_workers}")
         self.features, self.source, self.path = features, source, path
-        self.date_column, self.close_column = date_column, close_column
+        self.reading = ReadOptions(
+            columns=columns or {},
+            decimal=decimal,
+            day_first=day_first,
+            ticker=None if ticker is None else str(ticker),
+            signed=target != "log_return" and input == "price" and features == "prices",
+        )
+        self.accept = tuple(accept)
         self.context_length, self.target, self.input = context_length, target, input
         self.scaler, self.split = scaler, check_fractions(split)
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
@@ -123,6 +136,7 @@ class PriceDataModule(pl.LightningDataModule):
                 f"batch_size must be at most {num_train} training windows, got {self.batch_size}"
             )
         self.data_name, self.dates, self.closes = table.name, table.dates, table.close
+        self.table = table
         self.rows = data.rows
         self.datasets = data.datasets
         self.num_features = len(data.features.names)
@@ -146,8 +160,8 @@ class PriceDataModule(pl.LightningDataModule):
         return load_and_prepare(
             self.source,
             self.path,
-            date_column=self.date_column,
-            close_column=self.close_column,
+            self.reading,
+            accept=self.accept,
             features=self.features,
             context_length=self.context_length,
             target=self.target,
@@ -178,6 +192,9 @@ class PriceDataModule(pl.LightningDataModule):
         return {
             "data": self.data_name,
             "rows": len(self.dates),
+            "frequency": self.table.frequency,
+            "columns": {role: list(column) for role, column in self.table.used.items()},
+            "warnings": [f"{w.kind}: {w.text}" for w in self.table.warnings],
             "warmup_rows": first_used,
             "context_length": self.context_length,
             "num_features": self.num_features,

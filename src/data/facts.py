@@ -55,6 +55,12 @@ class DataFacts:
         """How "tomorrow = today" reads as a scaled prediction."""
         return persistence_of(self.target_scaling)
 
+    @property
+    def takes_any_price(self) -> bool:
+        """Whether a price may be 0 or negative: nothing takes its logarithm."""
+        is_price = self.input_scaling is not None and self.input_scaling.kind == "price"
+        return is_price and self.target_scaling.kind != "log_return"
+
     def to_price(self, preds: Tensor, last_price: Tensor) -> Tensor:
         """Turn scaled predictions and last prices, (B, 1) each, into predicted prices (B, 1)."""
         return self.target_scaling.to_price(preds, last_price)

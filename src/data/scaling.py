@@ -160,12 +160,15 @@ def fit_target_scaling(
     return TargetScaling(kind, *fit_affine(np.diff(series[context_length - 1 :]), "standard"))
 
 
-def encode_closes(closes: np.ndarray, scaling: InputScaling) -> tuple[Tensor, Tensor]:
+def encode_closes(
+    closes: np.ndarray, scaling: InputScaling, any_price: bool = False
+) -> tuple[Tensor, Tensor]:
     """Turn raw closes into what a model trained on `features=prices` is given.
 
     Args:
         closes: (B, T) in price units, oldest first.
         scaling: The input scaling fitted in training.
+        any_price: Whether closes may be 0 or negative.
 
     Returns:
         Model input (B, T, 1), the same as in training bit for bit, and last price (B, 1).
@@ -176,7 +179,7 @@ def encode_closes(closes: np.ndarray, scaling: InputScaling) -> tuple[Tensor, Te
     if closes.ndim != 2:
         raise ValueError(f"closes must have shape (windows, days), got {closes.shape}")
     closes_bt1 = torch.as_tensor(closes, dtype=torch.float32).unsqueeze(-1)
-    valid = torch.isfinite(closes_bt1) & (closes_bt1 > 0)
+    valid = torch.isfinite(closes_bt1) & (closes_bt1 > (-torch.inf if any_price else 0))
     if not valid.all():
         window, day, _ = (~valid).nonzero()[0].tolist()
         raise ValueError(

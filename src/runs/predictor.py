@@ -103,7 +103,7 @@ class Predictor:
                 "this run was trained on data=bars, which needs open, high, low, close and volume; "
                 "closes alone are not enough"
             )
-        x, _ = encode_closes(closes, self.facts.input_scaling)
+        x, _ = encode_closes(closes, self.facts.input_scaling, self.facts.takes_any_price)
         return Windows(x, np.asarray(closes, dtype=np.float64))
 
     def windows_of_table(self, table: PriceTable, last: int | None = 1) -> Windows:

@@ -79,6 +79,10 @@ def print_header(facts: Mapping[str, Any], parameters: int, choices: Mapping[str
     console.print(" ".join(chosen), highlight=False, soft_wrap=True)
     shape = f"{facts['context_length']} steps x {facts['num_features']} features"
     console.print(f"{facts['data']}: windows of {shape}; {parameters:,} parameters")
+    if price := facts["columns"].get("close"):
+        console.print(f"  price {price[0]}: {price[1]}", markup=False, soft_wrap=True)
     for split in ("train", "val", "test"):
         part = facts[split]
         console.print(f"  {split:5} {part['first']} to {part['last']}, {part['windows']:,} windows")
+    for warning in facts["warnings"]:
+        console.print(f"  {warning}", style="yellow", markup=False, soft_wrap=True)

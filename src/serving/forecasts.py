@@ -1,12 +1,13 @@
 """Forecasts from a file or from standard input, by a run's predictor."""
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from src.data.reading.sources import BAR_COLUMNS, PriceTable, load_prices
+from src.data.reading.sources import BAR_COLUMNS, PriceTable, ReadOptions, load_prices
 from src.runs.opening import open_run
 from src.runs.predictor import Predictor
 from src.serving.prices import STDIN, parse_series
@@ -15,8 +16,7 @@ from src.serving.prices import STDIN, parse_series
 def forecasts(
     ckpt_path: str,
     path: str | None = None,
-    date_column: str | None = None,
-    close_column: str | None = None,
+    reading: ReadOptions | None = None,
     windows: str | int = "last",
     level: float = 0.9,
 ) -> dict[str, Any]:
@@ -24,9 +24,8 @@ def forecasts(
 
     Args:
         ckpt_path: a run folder, for its best checkpoint, or a checkpoint file.
-        path: a CSV file; None for prices on standard input.
-        date_column: its date column; None finds it by its usual names.
-        close_column: its close column; None finds it by its usual names.
+        path: a price file; None for prices on standard input.
+        reading: what the file does not say itself.
         windows: last, all, or how many, counted from the end.
         level: share of days that the interval should cover.
 
@@ -41,7 +40,7 @@ def forecasts(
     torch.set_num_threads(1)
     predictor = open_run(ckpt_path).predictor
     rows: list[dict[str, Any]] = []
-    for days, table in _tables(predictor, path, date_column, close_column):
+    for days, table in _tables(predictor, path, reading or ReadOptions()):
         shown = predictor.windows_of_table(table, last)
         done = predictor.forecast(shown, level)
         closes, first = table.close, len(table.close) - len(shown.closes)
@@ -66,7 +65,7 @@ def forecasts(
 
 
 def _tables(
-    predictor: Predictor, path: str | None, date_column: str | None, close_column: str | None
+    predictor: Predictor, path: str | None, reading: ReadOptions
 ) -> list[tuple[list[Any], PriceTable]]:
     """Return the prices, a table for each series, with the name of every day."""
     if path is None:
@@ -76,9 +75,8 @@ def _tables(
     is_bars = predictor.facts.features == "bars"
     table = load_prices(
         path=path,
-        date_column=date_column,
-        close_column=close_column,
         columns=BAR_COLUMNS if is_bars else ("close",),
+        options=replace(reading, signed=predictor.facts.takes_any_price),
     )
     return [([str(day)[:10] for day in table.dates], table)]
 

@@ -170,7 +170,9 @@ def test_each_config_file_holds_arguments_of_the_data_module(name):
     assert config.pop("_target_") == "src.data.PriceDataModule"
     config.seed = 0
     settings = OmegaConf.to_container(config)
-    defaults.pop("schedule")  # a group of its own
+    defaults.pop("changes")  # a group of its own
+    assert set(settings.pop("columns").values()) == {defaults.pop("columns")}
+    assert settings.pop("accept") == list(defaults.pop("accept"))
     assert set(settings) == set(defaults) - (set() if name == "prices" else {"input", "scaler"})
     if name == "prices":
         assert settings == {**defaults, "split": list(defaults["split"])}
@@ -188,6 +190,9 @@ def test_description_says_rows_dates_and_windows():
     assert ready(**BARS).describe() == {
         "data": "sp500",
         "rows": 5031,
+        "frequency": "daily",
+        "columns": {},
+        "warnings": [],
         "warmup_rows": 119,
         "context_length": 20,
         "num_features": 129,

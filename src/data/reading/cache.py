@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from src.data.preparation import PreparedData, prepare
-from src.data.reading.sources import BAR_COLUMNS, PriceTable, load_prices
+from src.data.reading.sources import BAR_COLUMNS, PriceTable, ReadOptions, load_prices
 
 
 def load_and_prepare(
-    source: str, path: str | None, *, features: str, **options: Any
+    source: str, path: str | None, options: ReadOptions, *, features: str, **preparation: Any
 ) -> tuple[PriceTable, PreparedData]:
     """Load and prepare prices, or return what an earlier call with the same arguments returned.
 
@@ -20,8 +20,9 @@ def load_and_prepare(
     Args:
         source: As in `load_prices`.
         path: As in `load_prices`.
+        options: As in `load_prices`.
         features: As in `prepare`.
-        options: `date_column` and `close_column` of `load_prices`; the others of `prepare`.
+        preparation: `accept` of `PriceTable.refuse_meaningless`; the other options of `prepare`.
 
     Returns:
         The prices, and what becomes of them.
@@ -29,7 +30,9 @@ def load_and_prepare(
     Raises:
         DataError: If the prices cannot be used; a fault is not kept.
     """
-    return _load_and_prepare(_version(path), source, path, features=features, **options)
+    return _load_and_prepare(
+        _version(path), source, path, options, features=features, **preparation
+    )
 
 
 def _version(path: str | None) -> tuple[Path, int, int] | None:
@@ -45,17 +48,13 @@ def _load_and_prepare(
     version: tuple[Path, int, int] | None,
     source: str,
     path: str | None,
+    options: ReadOptions,
     *,
     features: str,
-    date_column: str | None,
-    close_column: str | None,
+    accept: tuple[str, ...],
     **preparation: Any,
 ) -> tuple[PriceTable, PreparedData]:
-    table = load_prices(
-        source,
-        path,
-        date_column=date_column,
-        close_column=close_column,
-        columns=BAR_COLUMNS if features == "bars" else ("close",),
-    )
+    columns = BAR_COLUMNS if features == "bars" else ("close",)
+    table = load_prices(source, path, columns=columns, options=options)
+    table.refuse_meaningless(accept)
     return table, prepare(table, features=features, **preparation)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 
 _LONGEST_QUOTE = 60
+# What Hydra takes without quotes.
+_BARE = re.compile(r"[A-Za-z0-9_./+-]*[A-Za-z_./][A-Za-z0-9_./+-]*")
+
+_WORDS = ("null", "true", "false", "nan", "inf")
 
 
 class DataError(ValueError):
@@ -37,3 +43,15 @@ def quote(text: str) -> str:
     """
     short = text if len(text) <= _LONGEST_QUOTE else text[: _LONGEST_QUOTE - 3] + "..."
     return repr(short)
+
+
+def as_typed(key: str, value: str) -> str:
+    """Write `key=value` as it has to be typed in a shell for Hydra to take the value as it is.
+
+    >>> print(as_typed("data.path", "prices.csv"), as_typed("data.path", "CL=F.csv"))
+    data.path=prices.csv 'data.path="CL=F.csv"'
+    """
+    if not _BARE.fullmatch(value) or value.lower() in _WORDS:
+        quoted = value.replace("\\", "\\\\").replace('"', '\\"')
+        value = f'"{quoted}"'
+    return shlex.quote(f"{key}={value}")

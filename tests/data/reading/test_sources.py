@@ -1,13 +1,12 @@
 """Prices come from built-in data or a file, in time order, with the columns asked for."""
 
 import importlib
-import logging
 
 import numpy as np
 import pytest
 
 from src.data.reading.errors import DataError
-from src.data.reading.sources import BAR_COLUMNS, SOURCES, load_prices
+from src.data.reading.sources import BAR_COLUMNS, SOURCES, ReadOptions, load_prices
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -25,26 +24,22 @@ def test_an_unknown_source_is_refused_with_the_list():
         load_prices("dax")
 
 
-def test_descending_dates_are_sorted_and_said(write_csv, caplog):
+def test_descending_dates_are_sorted_and_said(write_csv):
     path = write_csv("Date,Close\n2020-01-03,3\n2020-01-02,2\n2020-01-01,1\n")
-    with caplog.at_level(logging.WARNING):
-        table = load_prices(path=str(path))
+    table = load_prices(path=str(path))
     assert table.close.tolist() == [1, 2, 3]
     assert str(table.dates[0]).startswith("2020-01-01")
-    assert "newest row first" in caplog.text
+    assert table.warnings[0].text == "newest row first; sorted by date, oldest first"
 
 
 def test_columns_can_be_named(write_csv):
     path = write_csv("Date,Close,When,PETR4\nx,1,2020-01-01,5\nx,2,2020-01-02,6\n")
-    table = load_prices(path=str(path), date_column="When", close_column="petr4")
+    table = load_prices(
+        path=str(path), options=ReadOptions(columns={"date": "When", "close": "petr4"})
+    )
     assert table.close.tolist() == [5, 6]
     with pytest.raises(DataError, match="'PETR4', expected a column VALE3"):
-        load_prices(path=str(path), close_column="VALE3")
-
-
-def test_close_is_preferred_to_adjusted_close(write_csv):
-    path = write_csv("Date,Adj Close,Close\n2020-01-01,1,2\n2020-01-02,3,4\n")
-    assert load_prices(path=str(path)).close.tolist() == [2, 4]
+        load_prices(path=str(path), options=ReadOptions(columns={"close": "VALE3"}))
 
 
 def test_bars_say_which_columns_are_missing(write_csv):
@@ -57,7 +52,9 @@ def test_a_bar_with_high_below_low_is_refused(write_csv):
     path = write_csv(
         "Date,Open,High,Low,Close,Volume\n2020-01-01,2,3,1,2,0\n2020-01-02,2,1,3,2,9\n"
     )
-    with pytest.raises(DataError, match=r":3:3: found high 1 below low 3, expected high >= low"):
+    with pytest.raises(
+        DataError, match=r":3:3: found '1' in High, below low 3, expected high >= low"
+    ):
         load_prices(path=str(path), columns=BAR_COLUMNS)
 
 

@@ -1,0 +1,331 @@
+"""Turn a column of dates, or one of dates and one of times, into instants.
+
+The whole column decides: one day above 12 tells which number is the day. Where every cell can be
+read both ways, the order of the rows may still tell; else it is refused with both readings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from src.data.reading.sheet import NULLS, Sheet
+
+EXPECTED = "a date such as 2018-12-31"
+_YEAR_FIRST = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})")
+_YEAR_LAST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})")
+_YEAR_MONTH = re.compile(r"(\d{4})[-/.](\d{1,2})")
+_COMPACT = re.compile(r"((?:19|20)\d{2})(\d{2})(\d{2})(?:[T ]?(\d{2})(\d{2})(\d{2})?)?")
+_EPOCH = re.compile(r"(\d{9,10}|\d{12,13}|\d{15,16}|\d{18,19})(\.\d*)?")
+_NAMED_MONTH = re.compile(
+    r"(?:[^\W\d]{2,9}[,.]? )?(?:(\d{1,2})(?:st|nd|rd|th)?[- ./](?:de )?)?([^\W\d]{3,10})\.?[-/ ,]+"
+    r"(?:de )?(?:(\d{1,2})(?:st|nd|rd|th)?,? )?(\d{4}|\d{2}),?"
+)
+_TIME = re.compile(
+    r"(\d{1,2})(?::(\d{2}))?(?::(\d{2}))?(?:[.,:]\d+)?(?:[- ]?([AP])\.?M\.?)?"
+    r" ?(Z|(?:UTC|GMT)?(?:[+-]\d{1,2}(?::?\d{2})?)?)",
+    re.IGNORECASE,
+)
+_HOUR_ONLY = re.compile(r" (\d{1,2}[- ]?[AP]M)$", re.IGNORECASE)
+_DIGITS_OF_TIME = re.compile(r"(\d{1,2}?)(\d{2})(\d{2})?")
+_MONTHS = {
+    word: month
+    for month, words in enumerate(
+        (
+            *("jan ene gen sty \u044f\u043d\u0432", "feb fev f\u00e9v lut \u0444\u0435\u0432"),
+            *("mar m\u00e4r mrz \u043c\u0430\u0440", "apr abr avr kwi \u0430\u043f\u0440"),
+            *(
+                "may mai mag maj \u043c\u0430\u044f \u043c\u0430\u0439",
+                "jun giu juin cze \u0438\u044e\u043d",
+            ),
+            *("jul lug juil lip \u0438\u044e\u043b", "aug ago ao\u00fb aou sie \u0430\u0432\u0433"),
+            *("sep set wrz \u0441\u0435\u043d", "oct out okt ott pa\u017a paz \u043e\u043a\u0442"),
+            *("nov lis \u043d\u043e\u044f", "dec dez dic d\u00e9c gru \u0434\u0435\u043a"),
+        ),
+        start=1,
+    )
+    for word in words.split()
+}
+_NAT = np.datetime64("NaT", "s")
+
+
+class Instants(NamedTuple):
+    """Dates read.
+
+    Attributes:
+        utc: Dates (N,), datetime64[s]: in UTC where the file gives an offset or the seconds since
+            1970, else as written; NaT where there is no date.
+        local: The same dates as written.
+        has_offset: Whether the file gives an offset from UTC.
+        note: How day and month were told apart, if by more than a look at the cells.
+    """
+
+    utc: np.ndarray
+    local: np.ndarray
+    has_offset: bool = False
+    note: str = ""
+
+
+def read_dates(
+    sheet: Sheet,
+    date: int,
+    time: int | None,
+    inferred: pd.Series,
+    day_first: bool | None = None,
+) -> Instants:
+    """Read a column of dates.
+
+    Args:
+        sheet: The cells.
+        date: Position of the dates.
+        time: Position of the times of day, where they have a column of their own.
+        inferred: The dates as pandas has inferred them.
+        day_first: Whether 1/2/2020 is in February; None decides it from the cells.
+
+    Returns:
+        The dates, in the order of the file.
+
+    Raises:
+        DataError: If it cannot be told which number is the day, or only some dates have an offset.
+    """
+    instants = (
+        _inferred(inferred) if time is None or pd.api.types.is_integer_dtype(inferred) else None
+    )
+    if instants is None:
+        instants = _read_cells(sheet, date, day_first)
+    if time is None:
+        return instants
+    return _with_times(sheet, instants, time)
+
+
+def _inferred(inferred: pd.Series) -> Instants | None:
+    """Return dates that pandas has parsed, or whole numbers that stand for some; None for text."""
+    if pd.api.types.is_datetime64_dtype(inferred):
+        dates = inferred.to_numpy().astype("datetime64[s]")
+        return Instants(dates, dates)
+    if not pd.api.types.is_integer_dtype(inferred):
+        return None
+    numbers = inferred.to_numpy(dtype=np.int64)
+    if len(numbers) and numbers.min() >= 19000101 and numbers.max() <= 20991231:
+        dates = _civil(numbers // 10000, numbers // 100 % 100, numbers % 100)
+        return Instants(dates, dates)
+    if len(numbers) and numbers.min() >= 10**8 and not _is_compact(numbers).any():
+        dates = _since_1970(numbers)
+        return Instants(dates, dates)
+    return None
+
+
+def _is_compact(numbers: np.ndarray) -> np.ndarray:
+    """Tell digits such as 202001311700 and 20200131170000 from a count since 1970."""
+    with_minutes = (numbers > 19e10) & (numbers < 21e10)
+    return with_minutes | ((numbers > 19e12) & (numbers < 21e12))
+
+
+def _since_1970(numbers: np.ndarray) -> np.ndarray:
+    """Return dates from seconds, milli-, micro- or nanoseconds; their size tells which."""
+    powers = (numbers >= 10**11).astype(np.int64) + (numbers >= 10**14) + (numbers >= 10**17)
+    return (numbers // 1000**powers).astype("datetime64[s]")
+
+
+def _civil(years: np.ndarray, months: np.ndarray, days: np.ndarray) -> np.ndarray:
+    """Return dates (N,), datetime64[s], from numbers; NaT where there is no such day."""
+    in_range = (months >= 1) & (months <= 12) & (days >= 1) & (days <= 31)
+    count = (years - 1970) * 12 + np.where(in_range, months, 1) - 1
+    first = count.astype("datetime64[M]")
+    dates = first.astype("datetime64[D]") + np.where(in_range, days, 1) - 1
+    is_day = in_range & (dates.astype("datetime64[M]") == first)
+    return np.where(is_day, dates.astype("datetime64[s]"), _NAT)
+
+
+class _Cell(NamedTuple):
+    """One date cell taken apart.
+
+    Attributes:
+        numbers: Year, month and day; or the three numbers of a date whose order is open.
+        order: `ymd`, or `?` followed by the sign between the numbers and the digits of the last.
+        seconds: Time of day, or seconds since 1970.
+        offset: Seconds that the local time is ahead of UTC; None where nothing is said.
+    """
+
+    numbers: tuple[int, int, int]
+    order: str
+    seconds: int = 0
+    offset: int | None = None
+
+
+_EPOCH_START = (1970, 1, 1)
+
+
+def _read_cells(sheet: Sheet, position: int, day_first: bool | None) -> Instants:
+    codes, found = pd.factorize(sheet.text(position))
+    dated: dict[str, _Cell | None] = {}
+    cells = [_take_apart(str(cell), dated) for cell in found]
+    numbers = np.array([c.numbers if c else (0, 0, 0) for c in cells], dtype=np.int64)
+    years, months, days = numbers.reshape(-1, 3).T
+    dates = _civil(years, months, days)
+    open_ones = [n for n, cell in enumerate(cells) if cell and cell.order.startswith("?")]
+    note = ""
+    if open_ones:
+        styles = {cells[n].order for n in open_ones}  # type: ignore[union-attr]
+        rows = np.full(len(cells), -1)
+        rows[open_ones] = np.arange(len(open_ones))
+        in_rows = rows[codes][rows[codes] >= 0]
+        order, note = _order(
+            sheet, position, codes, open_ones, numbers[open_ones], in_rows, styles, day_first
+        )
+        dates[open_ones] = _in_order(numbers[open_ones], order)
+    local = dates + np.array([cell.seconds if cell else 0 for cell in cells]).astype(
+        "timedelta64[s]"
+    )
+    offsets = [cell.offset if cell else None for cell in cells]
+    has_offset = any(offset is not None for offset in offsets)
+    if has_offset:
+        for code, cell in enumerate(cells):
+            if cell is not None and cell.offset is None:
+                row = int(np.flatnonzero(codes == code)[0])
+                raise sheet.cell_error(row, position, "an offset from UTC, as other dates have")
+    utc = local - np.array([offset or 0 for offset in offsets]).astype("timedelta64[s]")
+    return Instants(utc[codes], local[codes], has_offset, note)
+
+
+def _take_apart(cell: str, dated: dict[str, _Cell | None]) -> _Cell | None:
+    date, clock = _split(cell)
+    if date not in dated:
+        dated[date] = _date(date)
+    parts = dated[date]
+    if parts is None or not clock:
+        return parts
+    time = _time(clock)
+    return None if time is None else parts._replace(seconds=time[0], offset=time[1])
+
+
+def _split(cell: str) -> tuple[str, str]:
+    """Cut a cell before its time of day."""
+    colon = cell.find(":")
+    if colon < 0:
+        match = _HOUR_ONLY.search(cell)
+        return (cell[: match.start()], match[1]) if match else (cell, "")
+    cut = max(cell.rfind(" ", 0, colon), cell.rfind("T", 0, colon))
+    return cell[: max(cut, 0)].rstrip(" ,"), cell[cut + 1 :]
+
+
+def _date(cell: str) -> _Cell | None:
+    """Take a date without its time of day apart; None for what is no date."""
+    if cell.casefold() in NULLS:
+        return None
+    if match := _YEAR_FIRST.fullmatch(cell):
+        return _Cell((int(match[1]), int(match[3]), int(match[4])), "ymd")
+    if match := _YEAR_LAST.fullmatch(cell):
+        order = f"?{match[2]}{len(match[4])}"
+        return _Cell((int(match[1]), int(match[3]), int(match[4])), order)
+    if match := _COMPACT.fullmatch(cell):
+        hour, minute, second = (int(match[n] or 0) for n in (4, 5, 6))
+        seconds = 3600 * hour + 60 * minute + second
+        return _Cell((int(match[1]), int(match[2]), int(match[3])), "ymd", seconds)
+    if match := _EPOCH.fullmatch(cell):
+        seconds = int(_since_1970(np.array([int(match[1])]))[0].astype(np.int64))
+        return _Cell(_EPOCH_START, "ymd", seconds)
+    if match := _YEAR_MONTH.fullmatch(cell):
+        return _Cell((int(match[1]), int(match[2]), 1), "ymd")
+    if match := _NAMED_MONTH.fullmatch(cell):
+        month = next((m for w, m in _MONTHS.items() if match[2].casefold().startswith(w)), 0)
+        day, year = match[1] or match[3] or "1", int(match[4])
+        return _Cell((year if year > 99 else _century(year), month, int(day)), "ymd")
+    return None
+
+
+def _century(year: int) -> int:
+    return 1900 + year if year >= 70 else 2000 + year
+
+
+def _time(cell: str) -> tuple[int, int | None] | None:
+    """Return seconds since midnight and offset from UTC; None for what is no time of day."""
+    match = _TIME.fullmatch(cell)
+    if match is None or (match[2] is None and match[4] is None):
+        return None
+    hour, minute, second = (int(match[n] or 0) for n in (1, 2, 3))
+    if match[4]:
+        hour = hour % 12 + (12 if match[4].upper() == "P" else 0)
+    if hour > 24 or minute > 59 or second > 59:
+        return None
+    zone = match[5].upper()
+    if not zone:
+        return 3600 * hour + 60 * minute + second, None
+    digits = re.sub(r"\D", "", zone)
+    hours, minutes = (digits[:-2], digits[-2:]) if len(digits) > 2 else (digits, "0")
+    offset = 3600 * int(hours or 0) + 60 * int(minutes)
+    return 3600 * hour + 60 * minute + second, -offset if "-" in zone else offset
+
+
+def _with_times(sheet: Sheet, instants: Instants, position: int) -> Instants:
+    """Add times of day that have a column of their own: 09:30, 9:30 AM, 930 or 093000."""
+    codes, found = pd.factorize(sheet.text(position))
+    seconds = np.zeros(len(found), dtype=np.int64)
+    for code, raw in enumerate(found):
+        cell = str(raw).removesuffix(".0")
+        match = _DIGITS_OF_TIME.fullmatch(cell.zfill(4 if len(cell) < 5 else 6))
+        time = _time(":".join(filter(None, match.groups()))) if match else _time(cell)
+        seconds[code] = -1 if time is None else time[0]
+    for row in np.flatnonzero((seconds[codes] < 0) & ~np.isnat(instants.utc))[:1].tolist():
+        raise sheet.cell_error(row, position, "a time of day such as 09:30")
+    shift = seconds[codes].astype("timedelta64[s]")
+    return instants._replace(utc=instants.utc + shift, local=instants.local + shift)
+
+
+_ORDERS = {"dmy": (2, 1, 0), "mdy": (2, 0, 1), "ymd": (0, 1, 2)}
+
+
+def _in_order(numbers: np.ndarray, order: str) -> np.ndarray:
+    years, months, days = (numbers[:, n] for n in _ORDERS[order])
+    years = np.where(years > 99, years, np.where(years >= 70, 1900 + years, 2000 + years))
+    return _civil(years, months, days)
+
+
+def _order(
+    sheet: Sheet,
+    position: int,
+    codes: np.ndarray,
+    open_ones: Sequence[int],
+    numbers: np.ndarray,
+    in_rows: np.ndarray,
+    styles: set[str],
+    day_first: bool | None,
+) -> tuple[str, str]:
+    """Return the order of day, month and year, and how it was found."""
+    orders = ["dmy"] if all(style[1] == "." for style in styles) else ["dmy", "mdy"]
+    orders += ["ymd"] if any(style[2] == "2" for style in styles) else []
+    if day_first is not None:
+        return ("dmy" if day_first else "mdy"), ""
+    read = {order: _in_order(numbers, order) for order in orders}
+    valid = {order: int((~np.isnat(dates)).sum()) for order, dates in read.items()}
+    best = max(valid.values())
+    if best < len(numbers):
+        return max(orders, key=lambda order: valid[order]), ""
+    orders = [order for order in orders if valid[order] == best]
+    if len(orders) == 1:
+        return orders[0], ""
+    for evenness in (_is_monotonic, _is_even):
+        even = [order for order in orders if evenness(read[order][in_rows])]
+        if len(even) == 1 and len(in_rows) > 6:
+            words = {"dmy": "day first", "mdy": "month first", "ymd": "year first"}[even[0]]
+            return even[0], f"dates are read {words}: only so are they in even steps of time"
+        orders = even or orders
+    row = int(np.flatnonzero(codes == open_ones[0])[0])
+    both = " or ".join(str(read[order][0])[:10] for order in orders[:2])
+    why = f", which may be day or month first ({both})"
+    raise sheet.cell_error(row, position, "data.day_first=true or data.day_first=false", why)
+
+
+def _is_monotonic(dates: np.ndarray) -> bool:
+    steps = np.diff(dates).astype(np.int64)
+    return bool((steps > 0).all() or (steps < 0).all())
+
+
+def _is_even(dates: np.ndarray) -> bool:
+    """Tell whether all steps are about as long, as those from month to month are."""
+    steps = np.abs(np.diff(dates).astype(np.int64))
+    return bool(len(steps) and steps.max() <= 1.25 * steps.min())
