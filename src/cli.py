@@ -20,6 +20,8 @@ from typing import Any, NoReturn
 
 from src.config.keys import Keys, command_keys, help_text, quoted
 
+_LONGEST_LINE = 1000
+
 
 @dataclass(frozen=True)
 class Job:
@@ -37,8 +39,14 @@ class Job:
 
 
 def stop(message: str, code: int = 2) -> NoReturn:
-    """Print one line and end, by default with the exit code of a command that cannot work."""
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    """Print one line and end, by default with the exit code of a command that cannot work.
+
+    What it quotes may come from anybody: it is shortened, and cannot steer the terminal.
+    """
+    line = " ".join(message.split())
+    shown = line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]} ..."
+    plain = "".join(char if char.isprintable() else repr(char)[1:-1] for char in shown)
+    print(f"error: {plain}", file=sys.stderr)
     raise SystemExit(code)
 
 

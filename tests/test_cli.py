@@ -185,6 +185,15 @@ def test_an_error_is_one_line_and_its_kind_the_exit_code(capsys, error, code):
     assert refused(capsys, evaluating(work), "x")[0] == code
 
 
+def test_an_error_cannot_fill_or_steer_the_terminal(capsys):
+    def work(job):
+        raise ValueError("a\nb\x1b[2Jc " + "x" * 100_000)
+
+    _, error = refused(capsys, evaluating(work), "x")
+    assert error.startswith("error: a b\\x1b[2Jc xxx")
+    assert len(error) < 1100
+
+
 def test_ctrl_c_ends_a_command_without_a_traceback(capsys):
     def work(job):
         raise KeyboardInterrupt
