@@ -113,14 +113,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
-    # Imported here: only groups that are compared need it.
-    from statsmodels.stats.multitest import multipletests
-
-    adjusted = np.array(p_values, dtype=float)
-    known = np.isfinite(adjusted)
-    if known.any():
-        adjusted[known] = multipletests(adjusted[known], method="holm")[1]
-    return adjusted.tolist()
+    known = sorted((p, i) for i, p in enumerate(p_values) if not math.isnan(p))
+    adjusted = [math.nan] * len(p_values)
+    largest = 0.0
+    for place, (p, i) in enumerate(known):
+        largest = max(largest, min(1.0, p * (len(known) - place)))
+        adjusted[i] = largest
+    return adjusted
 
 
 def confidence_set(losses_nk: ArrayLike, repetitions: int = 1000, seed: int = 0) -> NDArray:
