@@ -11,6 +11,7 @@ written; 3 for a checkpoint that is damaged or foreign; 130 after Ctrl-C.
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, redirect_stdout
@@ -116,6 +117,8 @@ class Command:
     def _work(self, job: Job) -> None:
         self._check(job)
         as_json = bool(job.config.get("json"))
+        if not sys.stdout.isatty():  # a file or a pipe is as wide as what goes into it
+            os.environ.setdefault("COLUMNS", "1000")
         with ExitStack() as stack:
             if as_json:  # nothing else goes to standard output, whoever prints
                 stack.enter_context(redirect_stdout(sys.stderr))
@@ -177,7 +180,7 @@ def _overrides(line: argparse.Namespace, keys: Keys, word: str | None) -> list[s
     """Return all that a command line says as `key=value` items."""
     typed = [item for item in line.words if "=" in item or item[0:1] in ("~", "+")]
     bare = [item for item in line.words if item not in typed]
-    overrides = [_listed(item, keys) for item in typed]
+    overrides = [_listed(_of_file(item), keys) for item in typed]
     for key in keys.values:
         if (value := getattr(line, f"key {key}")) is not None:
             overrides.append(f"{key}={_written(value, keys.values[key])}")
@@ -197,6 +200,13 @@ def _folder(path: str) -> str:
     if not Path(path).is_dir():
         raise ValueError(f"--config-dir: no such folder: {path}")
     return f"file://{Path(path).absolute()}"
+
+
+def _of_file(item: str) -> str:
+    """Return `key=value` with its value in quotes where it is a file's name that needs them."""
+    key, _, value = item.partition("=")
+    is_plain = re.fullmatch(r"[\w./\\+-]*", value, re.ASCII)
+    return item if is_plain or not Path(value).is_file() else f"{key}={quoted(value)}"
 
 
 def _listed(item: str, keys: Keys) -> str:

@@ -240,3 +240,18 @@ def test_a_preset_may_lie_in_a_folder_of_ones_own(tmp_path, capsys):
     line = ["--config-dir", str(tmp_path), "experiment=mine", "--cfg", "job"]
     main_of("train")(line)
     assert "src.models.pooling.MeanPooling" in capsys.readouterr().out
+
+
+def test_a_table_that_goes_into_a_pipe_is_not_cut(kept_run):
+    folder = kept_run("experiment=price_lstm")
+    environment = {k: v for k, v in os.environ.items() if k != "COLUMNS"}
+    done = subprocess.run(
+        [sys.executable, "-m", "src.report", str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) > 80
+    assert "…" not in done.stdout

@@ -44,6 +44,7 @@ class RunPage:
     | tag | meaning | unit | frequency |
     |---|---|---|---|
     | run/config | text: the config, resolved | | at the start |
+    | run/data | text: what is odd in the prices, where anything is | | at the start |
     | run/result | text: status, scores against "tomorrow = today" | | at the end |
     | run/profile | text: the profiler's summary, where one was asked for | | at the end |
     | forecasts | image: forecasts of the test part against the prices that came | price | at the end |
@@ -66,6 +67,8 @@ class RunPage:
         self._board.hyperparameters(self._columns)
         config = yaml.safe_dump(self._report["config"], sort_keys=False)
         self._board.text("run/config", f"```\n{config}```", 0)
+        if warnings := self._report.get("data", {}).get("warnings"):
+            self._board.text("run/data", "\n".join(f"- {line}" for line in warnings), 0)
         return self
 
     def __exit__(self, *_: object) -> None:

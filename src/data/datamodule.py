@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from src.data.preparation import FEATURES, PreparedData
 from src.data.reading.cache import load_and_prepare
+from src.data.reading.checks import say_date
 from src.data.reading.sources import SOURCES, PriceTable, ReadOptions
 from src.data.sampler import KeyedBatchSampler
 from src.data.scaling import INPUTS, SCALERS, TARGETS, persistence_of
@@ -53,8 +54,8 @@ class PriceDataModule(pl.LightningDataModule):
         decimal: Its decimal sign, `dot` or `comma`, where the file does not tell.
         day_first: Whether 1/2/2020 is in February, where the file does not tell.
         accept: Kinds of warning, such as `split`, at which training does not stop.
-        context_length: T, the days that a window shows.
-        target: `log_return`, `residual` (price minus last price) or `price` of the following day.
+        context_length: T, the bars that a window shows.
+        target: `log_return`, `residual` (price minus last price) or `price` of the following bar.
         input: With `features=prices`: `relative`, the log of each close over the last, or `price`.
         scaler: Of `input=price`: `minmax`, `standard` or `none`.
         split: Shares of training, validation and test rows.
@@ -76,7 +77,7 @@ class PriceDataModule(pl.LightningDataModule):
         ticker: str | None = None,
         decimal: str | None = None,
         day_first: bool | None = None,
-        accept: Sequence[str] = (),
+        accept: Sequence[str] | None = None,
         context_length: int = 60,
         target: str = "log_return",
         input: str = "relative",
@@ -114,7 +115,7 @@ class PriceDataModule(pl.LightningDataModule):
             ticker=None if ticker is None else str(ticker),
             signed=target != "log_return" and input == "price" and features == "prices",
         )
-        self.accept = tuple(accept)
+        self.accept = tuple(accept or ())
         self.context_length, self.target, self.input = context_length, target, input
         self.scaler, self.split = scaler, check_fractions(split)
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
@@ -200,8 +201,8 @@ class PriceDataModule(pl.LightningDataModule):
             "num_features": self.num_features,
             **{
                 name: {
-                    "first": str(self.dates[rows.start].astype("datetime64[D]")),
-                    "last": str(self.dates[rows.stop - 1].astype("datetime64[D]")),
+                    "first": say_date(self.dates[rows.start], self.table.frequency),
+                    "last": say_date(self.dates[rows.stop - 1], self.table.frequency),
                     "windows": self.windows(name),
                 }
                 for name, rows in self.rows.items()

@@ -24,6 +24,7 @@ class DataFacts:
         feature_std: Its standard deviation (F,).
         input_scaling: What turns windows of closes into model inputs; None for bars.
         target_scaling: What turns scaled predictions into prices.
+        frequency: The usual distance between bars; None in checkpoints of earlier times.
     """
 
     features: str
@@ -32,6 +33,7 @@ class DataFacts:
     feature_std: Tensor
     input_scaling: InputScaling | None
     target_scaling: TargetScaling
+    frequency: str | None = None
 
     @classmethod
     def of(cls, datamodule: PriceDataModule) -> DataFacts:
@@ -43,6 +45,7 @@ class DataFacts:
             datamodule.feature_std,
             datamodule.input_scaling,
             datamodule.target_scaling,
+            datamodule.table.frequency,
         )
 
     @property
@@ -74,6 +77,7 @@ class DataFacts:
             "feature_std": self.feature_std.tolist(),
             "input_scaling": None if self.input_scaling is None else asdict(self.input_scaling),
             "target_scaling": asdict(self.target_scaling),
+            "frequency": self.frequency,
         }
 
     @classmethod
@@ -91,4 +95,5 @@ class DataFacts:
             feature_std=torch.tensor(values["feature_std"], dtype=torch.float32),
             input_scaling=None if scaling is None else InputScaling(**scaling),
             target_scaling=TargetScaling(**values["target_scaling"]),
+            frequency=values.get("frequency"),
         )

@@ -87,6 +87,7 @@ def make_scenario(rows: int, world_seed: int) -> Scenario:
         dates=start + np.arange(rows) * np.timedelta64(1, "D"),
         columns={"close": close},
         last_line=rows,
+        frequency="daily",
     )
     return Scenario(table, _features(values), shares, NOISE_SHARE)
 

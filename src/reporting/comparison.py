@@ -118,6 +118,7 @@ def _compare(runs: "pd.DataFrame", metric: str) -> Comparison:
             f"The runs differ in {', '.join(sorted(foreign))}, so their validation losses are in "
             f"different units: the ranking goes by {metric} itself, which flatters the first."
         )
+    notes += dict.fromkeys(f"The prices: {w}." for told in runs["data_warnings"] for w in told)
     daily = daily_losses(scores[["group", "path"]].to_dict("records"), METRICS[metric])
     baseline_set_p = None
     if daily is None and len(scores):

@@ -152,7 +152,7 @@ def days_figure(comparison: Comparison) -> str:
     metric = METRICS[comparison.metric]
 
     def draw(axes: Axes) -> None:
-        date = daily.date.astype("datetime64[D]")
+        date = daily.date.astype("datetime64[s]")
         axes.axhline(0, color="#9aa3ad", linestyle="--", linewidth=1)
         shown = [group for group in comparison.ranked if group.label in daily.groups]
         for group, colour in zip(shown, LINES, strict=False):

@@ -12,10 +12,10 @@ from rich.text import Text
 from src.reporting.text import count_of
 
 _ROWS = (
-    ("rmse", "RMSE", "price", "{:.2f}"),
-    ("mae", "MAE", "price", "{:.2f}"),
-    ("mape", "MAPE", "%", "{:.3f}"),
-    ("directional_accuracy", "directional accuracy", "share", "{:.3f}"),
+    ("rmse", "RMSE", "price", 2),
+    ("mae", "MAE", "price", 2),
+    ("mape", "MAPE", "%", 3),
+    ("directional_accuracy", "directional accuracy", "share", 3),
 )
 
 
@@ -38,16 +38,27 @@ def score_table(
     table = _titled(title, ratio_sentence(ratio(model["rmse"], baseline["rmse"])))
     for header in ("metric", "unit", "model", "tomorrow = today", "ratio"):
         table.add_column(header, justify="left" if header in ("metric", "unit") else "right")
-    for key, name, unit, form in _ROWS:
+    for key, name, unit, decimals in _ROWS:
         note = " (always up)" if key == "directional_accuracy" else ""
         table.add_row(
             name,
             unit,
-            form.format(model[key]),
-            form.format(baseline[key]) + note,
+            _score(model[key], decimals),
+            _score(baseline[key], decimals) + note,
             f"{ratio(model[key], baseline[key]):.3f}",
         )
     return table
+
+
+def _score(value: float, decimals: int) -> str:
+    """Show a number of decimals, more of them where a score is small: four digits are left.
+
+    >>> _score(19.8321, 2), _score(0.00451234, 2), _score(0.0, 2)
+    ('19.83', '0.004512', '0.00')
+    """
+    if not 0 < abs(value) < 10 ** (1 - decimals):
+        return f"{value:.{decimals}f}"
+    return f"{value:.{3 - math.floor(math.log10(abs(value)))}f}" if value > 1e-6 else f"{value:.4g}"
 
 
 def ratio(value: float, baseline: float) -> float:
@@ -85,8 +96,9 @@ def forecast_table(result: Mapping[str, Any]) -> Table:
     level = result["level"]
     rows = result["forecasts"]
     known = [row for row in rows if row["price"] is not None]
-    table = _titled("Forecasts for the following day", _forecast_caption(result, known))
-    headers = ["last day", "tomorrow = today", "model", "change"]
+    step = result.get("step", "day")
+    table = _titled(f"Forecasts for the following {step}", _forecast_caption(result, known))
+    headers = [f"last {step}", "tomorrow = today", "model", "change"]
     headers += [f"{level:.4g} interval"] if level is not None else []
     headers += ["price that came"] if known else []
     for header in headers:
@@ -106,10 +118,10 @@ def forecast_table(result: Mapping[str, Any]) -> Table:
 def _forecast_caption(result: Mapping[str, Any], known: list[Mapping[str, Any]]) -> str:
     if result["level"] is None:
         return "No intervals: the run has no calibration and its data cannot be read."
-    coverage = result["coverage"]
+    coverage, step = result["coverage"], result.get("step", "day")
     lines = [
         f"On the run's test part the {result['level']:.4g} interval held on "
-        f"{coverage['test']:.1%} of {coverage['windows']} days."
+        f"{coverage['test']:.1%} of {coverage['windows']} {step}s."
     ]
     if len(known) > 1:
         held = sum(row["interval"][0] <= row["price"] <= row["interval"][1] for row in known)
@@ -118,7 +130,7 @@ def _forecast_caption(result: Mapping[str, Any], known: list[Mapping[str, Any]])
             for name in ("predicted_price", "baseline")
         )
         lines.append(
-            f"On the {len(known)} days here whose price is known, on {held / len(known):.1%}."
+            f"On the {len(known)} {step}s here whose price is known, on {held / len(known):.1%}."
         )
         if naive > 0:
             lines.append(f'There the RMSE is {model / naive:.4f} of that of "tomorrow = today".')

@@ -37,6 +37,7 @@ _IGNORED = {"name", "log_dir", "ckpt_path", "seed", "logger", "data.num_workers"
 _NUMBERS = {"alarms", "alerts", "zero_fraction", "parameters", "steps", "epochs", "duration_s"}
 _PLAIN = _NUMBERS | {
     *("experiment", "run", "status", "reason", "seed", "test_set", "cause", "causes"),
+    "data_warnings",
     *("started", "commit", "path"),
 }
 
@@ -163,10 +164,10 @@ def load_runs(paths: Paths) -> "pd.DataFrame":
         dotted config key that differs between the runs (`optimizer.lr`); `val/loss` (best, scaled
         target), `test/rmse`, `test/mae` (price), `test/mape` (percent),
         `test/directional_accuracy`, `test/skill`, and the same under `baseline/` (tomorrow =
-        today) and `ratio/`; `test_set`; `cause` (the worst, "healthy", None if not diagnosed),
-        `causes`, `alarms` (findings to act on at the end), `alerts` (raised during training),
-        `zero_fraction` (of the gradient of the first weight); `parameters`, `steps`, `epochs`,
-        `duration_s`, `started`, `commit`, `path`.
+        today) and `ratio/`; `test_set`; `data_warnings`; `cause` (the worst, "healthy", None if not
+        diagnosed), `causes`, `alarms` (findings to act on at the end), `alerts` (raised during
+        training), `zero_fraction` (of the gradient of the first weight); `parameters`, `steps`,
+        `epochs`, `duration_s`, `started`, `commit`, `path`.
 
     Raises:
         ValueError: there are no runs.
@@ -260,6 +261,7 @@ def _results(report: Mapping[str, Any]) -> dict[str, Any]:
         **scores,
         "test/skill": 1 - scores["ratio/rmse"],
         "test_set": _test_set(report.get("data") or {}),
+        "data_warnings": tuple((report.get("data") or {}).get("warnings") or ()),
         **_gradients(report),
         "parameters": report.get("parameters"),
         "steps": best.get("steps_trained"),

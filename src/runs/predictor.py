@@ -117,9 +117,13 @@ class Predictor:
             The windows in order of time.
 
         Raises:
-            ValueError: If there are too few rows for one window.
+            ValueError: If there are too few rows for one window, or they are of another frequency.
         """
         steps = self.facts.context_length
+        trained_on = self.facts.frequency or "unknown"
+        if "unknown" not in (trained_on, table.frequency) and trained_on != table.frequency:
+            expected = f"{trained_on} ones, which the run was trained on"
+            raise DataError(table.name, table.last_line, 1, f"{table.frequency} bars", expected)
         is_bars = self.facts.input_scaling is None
         warmup = WARMUP_ROWS if is_bars else 0
         if len(table) < warmup + steps:

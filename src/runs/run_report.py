@@ -19,6 +19,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
 from src.data import PriceDataModule
+from src.data.reading.checks import say_date
 from src.files import write_json, write_text
 from src.reporting.run_tables import ratio
 from src.runs.folder import CONFIG, FORECASTS, REPORT
@@ -116,12 +117,12 @@ def callback_reports(trainer: pl.Trainer) -> dict[str, Any]:
 
 @rank_zero_only
 def write_forecasts(folder: Path, module: RegressionModule, datamodule: PriceDataModule) -> None:
-    """Write the test part's forecasts, a row a day, prices in price units."""
+    """Write the test part's forecasts, a row a bar, prices in price units."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(["date", "last_price", "price", "predicted_price"])
     for row in module.forecasts:
-        date = str(datamodule.dates[int(row["row"])])[:10]
+        date = say_date(datamodule.dates[int(row["row"])], datamodule.table.frequency)
         prices = (row["last_price"], row["price"], row["predicted_price"])
         writer.writerow([date, *(f"{price:.10g}" for price in prices)])
     write_text(folder / FORECASTS, text.getvalue())

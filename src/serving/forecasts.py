@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from src.data.reading.checks import say_date, step_of
 from src.data.reading.sources import BAR_COLUMNS, PriceTable, ReadOptions, load_prices
 from src.runs.opening import open_run
 from src.runs.predictor import Predictor
@@ -59,6 +60,7 @@ def forecasts(
             )
     return {
         "run": ckpt_path,
+        "step": step_of(predictor.facts.frequency or "daily"),
         **_calibration(predictor, level),
         "forecasts": rows,
     }
@@ -78,7 +80,7 @@ def _tables(
         columns=BAR_COLUMNS if is_bars else ("close",),
         options=replace(reading, signed=predictor.facts.takes_any_price),
     )
-    return [([str(day)[:10] for day in table.dates], table)]
+    return [([say_date(day, table.frequency) for day in table.dates], table)]
 
 
 def _undated(predictor: Predictor, closes: np.ndarray) -> tuple[list[Any], PriceTable]:

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import (
     MeanAbsoluteError,
-    MeanAbsolutePercentageError,
     MeanSquaredError,
     Metric,
     MetricCollection,
@@ -44,6 +43,40 @@ class DirectionalAccuracy(Metric):
     def compute(self) -> Tensor:
         """Share in [0, 1]; NaN where no day moved."""
         return self.correct / self.moved
+
+
+class AbsolutePercentageError(Metric):
+    """Mean of |forecast - price| / |price|, for prices of any size.
+
+    torchmetrics' own divides by 1.17e-6 at least: for smaller prices its error is too small.
+    A price of 0 has no such error and is left out.
+    """
+
+    full_state_update = False
+    higher_is_better = False
+    total: Tensor
+    count: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Add one batch.
+
+        Args:
+            preds: predicted prices (B, 1).
+            target: the prices that came (B, 1), the same unit.
+        """
+        is_price = target != 0
+        share = (preds - target).abs() / target.abs().where(is_price, 1.0)
+        self.total += share.where(is_price, 0.0).sum()
+        self.count += is_price.sum()
+
+    def compute(self) -> Tensor:
+        """Share, from 0; NaN where there is no price but 0."""
+        return self.total / self.count
 
 
 class PriceMetrics(nn.Module):
@@ -108,7 +141,7 @@ def _errors() -> MetricCollection:
         {
             "rmse": MeanSquaredError(squared=False),
             "mae": MeanAbsoluteError(),
-            "mape": MeanAbsolutePercentageError(),
+            "mape": AbsolutePercentageError(),
         },
         compute_groups=False,
     )

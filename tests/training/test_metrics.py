@@ -3,7 +3,12 @@ import math
 import pytest
 import torch
 
-from src.training.metrics import DirectionalAccuracy, PriceMetrics, skill_score
+from src.training.metrics import (
+    AbsolutePercentageError,
+    DirectionalAccuracy,
+    PriceMetrics,
+    skill_score,
+)
 
 
 def test_directional_accuracy_leaves_out_days_that_did_not_move():
@@ -29,6 +34,20 @@ def test_price_metrics_equal_hand_computed_values():
     assert scores["model"]["directional_accuracy"] == pytest.approx(0.5)
     assert scores["baseline"]["rmse"] == pytest.approx(1.0)
     assert scores["baseline"]["directional_accuracy"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-7, 1e-3, 1.0, 1e6])
+def test_the_percentage_error_does_not_depend_on_the_size_of_the_price(scale):
+    metrics = PriceMetrics()
+    preds, price = torch.tensor([[11.0], [22.0]]) * scale, torch.tensor([[10.0], [20.0]]) * scale
+    metrics.update(preds=preds, last_price=price, price=price)
+    assert metrics.compute()["model"]["mape"] == pytest.approx(10.0)
+
+
+def test_a_price_of_zero_has_no_percentage_error():
+    metric = AbsolutePercentageError()
+    metric.update(torch.tensor([[1.0], [-11.0]]), torch.tensor([[0.0], [-10.0]]))
+    assert metric.compute() == pytest.approx(0.1)
 
 
 def test_a_batch_split_in_two_scores_the_same():

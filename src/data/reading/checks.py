@@ -73,6 +73,17 @@ def is_intraday(frequency: str) -> bool:
     )
 
 
+def step_of(frequency: str) -> str:
+    """Return what to call the distance between bars: day, hour, week; bar if it has no word.
+
+    >>> [step_of(name) for name in ("daily", "1 minute", "4 hours", "monthly")]
+    ['day', 'minute', 'bar', 'month']
+    """
+    words = {"hourly": "hour", "weekly": "week", "monthly": "month", "quarterly": "quarter"}
+    words |= {"daily": "day", "unknown": "day", "yearly": "year", "1 minute": "minute"}
+    return words.get(frequency, "bar")
+
+
 def say_date(date: np.datetime64, frequency: str) -> str:
     """Write a date as long as the frequency asks for: 2020-01-31, or 2020-01-31 09:30."""
     text = str(date.astype("datetime64[s]")).replace("T", " ")

@@ -76,7 +76,7 @@ class PriceTable:
     last_line: int
     ticker: str | None = None
     layout: str = "built-in"
-    frequency: str = "daily"
+    frequency: str = "unknown"
     used: dict[str, tuple[str, str]] = field(default_factory=dict)
     warnings: tuple[PriceWarning, ...] = ()
     lines: tuple[int, ...] = ()

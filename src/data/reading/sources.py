@@ -90,4 +90,4 @@ def _load_builtin(source: str, columns: Sequence[str]) -> PriceTable:
     frame = pd.read_csv(folder / f"{source}.csv.gz", parse_dates=["Date"])
     dates = frame["Date"].to_numpy().astype("datetime64[s]")
     values = {name: frame[name.capitalize()].to_numpy(dtype=np.float64) for name in columns}
-    return PriceTable(source, dates, values, len(frame))
+    return PriceTable(source, dates, values, len(frame), frequency="daily")
