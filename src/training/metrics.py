@@ -4,7 +4,7 @@ Every metric is in price units (percent where it says so), whatever the model wa
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchmetrics import (
     MeanAbsoluteError,
     MeanSquaredError,
@@ -25,7 +25,7 @@ class DirectionalAccuracy(Metric):
     moved: Tensor
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(sync_on_compute=False)
         self.add_state("correct", torch.tensor(0), dist_reduce_fx="sum")
         self.add_state("moved", torch.tensor(0), dist_reduce_fx="sum")
 
@@ -58,7 +58,7 @@ class AbsolutePercentageError(Metric):
     count: Tensor
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(sync_on_compute=False)
         self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
 
@@ -79,14 +79,17 @@ class AbsolutePercentageError(Metric):
         return self.total / self.count
 
 
-class PriceMetrics(nn.Module):
+class PriceMetrics:
     """RMSE, MAE, MAPE and directional accuracy of a forecast and of "tomorrow = today".
+
+    Summed in float64 on the CPU, wherever and in whatever precision the layers run: the square of a
+    price of 1e19 is none in float32, and not every accelerator has float64. Each process scores all
+    windows, so nothing is summed over processes.
 
     "Tomorrow = today" predicts no direction, so the directional baseline is "always up".
     """
 
     def __init__(self) -> None:
-        super().__init__()
         self.model = _errors()
         self.persistence = _errors()
         self.model_direction = DirectionalAccuracy()
@@ -100,6 +103,7 @@ class PriceMetrics(nn.Module):
             last_price: the last known prices (B, 1).
             price: the prices that came (B, 1).
         """
+        preds, last_price, price = (t.cpu().double() for t in (preds, last_price, price))
         self.model.update(preds, price)
         self.persistence.update(last_price, price)
         move = price - last_price
@@ -137,14 +141,15 @@ def skill_score(error: float, baseline_error: float) -> float:
 
 
 def _errors() -> MetricCollection:
-    return MetricCollection(
+    errors = MetricCollection(
         {
-            "rmse": MeanSquaredError(squared=False),
-            "mae": MeanAbsoluteError(),
+            "rmse": MeanSquaredError(squared=False, sync_on_compute=False),
+            "mae": MeanAbsoluteError(sync_on_compute=False),
             "mape": AbsolutePercentageError(),
         },
         compute_groups=False,
     )
+    return errors.set_dtype(torch.float64)
 
 
 def _values(errors: MetricCollection, direction: DirectionalAccuracy) -> dict[str, float]:

@@ -76,8 +76,9 @@ class RegressionModule(pl.LightningModule):
         self.save_hyperparameters(dict(hyperparameters or {}), logger=False)
 
     def forward(self, x_btf: Tensor) -> Tensor:
-        """Return scaled predictions (B, 1) for windows (B, T, F)."""
-        return self.model(x_btf).preds
+        """Return scaled predictions (B, 1), float32 or better, for windows (B, T, F)."""
+        # After 64-true the layers are float64, and windows straight from the data are not.
+        return _at_least_float32(self.model(x_btf.to(self.dtype)).preds)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the training loss of one batch, a scalar."""
@@ -100,7 +101,7 @@ class RegressionModule(pl.LightningModule):
         """Add one batch to the test metrics and keep its forecasts."""
         prices = self._evaluate(batch, "test")
         row = (batch.index.unsqueeze(1), batch.last_price, batch.price, prices)
-        self._test_rows.append(torch.cat([column.double() for column in row], dim=1))
+        self._test_rows.append(torch.cat([column.cpu().double() for column in row], dim=1))
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation metrics."""
@@ -130,15 +131,15 @@ class RegressionModule(pl.LightningModule):
     def _losses(self, batch: Any) -> tuple[Tensor, Tensor]:
         """Return the loss to minimise and the prior's part of it, both scalars."""
         output = self.model(batch.x)
-        loss = F.mse_loss(output.preds, batch.y)
+        loss = F.mse_loss(_at_least_float32(output.preds), batch.y)
         if self.prior is None or output.weights is None:
             return loss, loss.new_zeros(())
-        aux_loss = self.prior.loss(output.weights)
+        aux_loss = self.prior.loss(_at_least_float32(output.weights))
         return loss + aux_loss, aux_loss
 
     def _evaluate(self, batch: Any, stage: str) -> Tensor:
         preds = self(batch.x)
-        self._squared_errors.append((preds - batch.y).float().square().flatten())
+        self._squared_errors.append((preds - batch.y).square().flatten())
         prices = self.to_price(preds, batch.last_price)
         self._metrics(stage).update(prices, batch.last_price, batch.price)
         return prices
@@ -166,3 +167,8 @@ class RegressionModule(pl.LightningModule):
                 f"training loss is {loss.item()} at step {self.trainer.global_step}: "
                 "stopped before the weights were changed"
             )
+
+
+def _at_least_float32(values: Tensor) -> Tensor:
+    """Return half precision as float32: what autocast rounds to 8 bits is no price and no loss."""
+    return values if values.dtype == torch.float64 else values.float()

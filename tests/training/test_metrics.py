@@ -76,3 +76,16 @@ def test_skill_is_the_share_of_the_baseline_error_removed(error, expected):
 
 def test_skill_against_a_perfect_baseline_is_undefined():
     assert math.isnan(skill_score(1.0, baseline_error=0.0))
+
+
+def test_the_square_of_a_huge_price_is_finite():
+    metrics = PriceMetrics()
+    metrics.update(torch.tensor([[3e19]]), torch.tensor([[1e19]]), torch.tensor([[1e19]]))
+    assert metrics.compute()["model"]["rmse"] == pytest.approx(2e19)
+
+
+def test_the_percentage_of_a_tiny_price_is_its_own():
+    metrics = PriceMetrics()
+    metrics.update(torch.tensor([[3e-9]]), torch.tensor([[2e-9]]), torch.tensor([[2e-9]]))
+    assert metrics.compute()["model"]["mape"] == pytest.approx(50.0)
+    assert metrics.compute()["baseline"]["mape"] == 0

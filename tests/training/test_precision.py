@@ -1,0 +1,31 @@
+"""Whatever the precision of the layers, losses, prices and scores are float32 or better."""
+
+import csv
+
+import pytest
+
+from tests.conftest import report_of
+
+PRECISIONS = ["bf16-mixed", "16-mixed", "64-true"]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("preset", ["price_lstm", "forced_pooling"])
+def test_every_precision_scores_as_full_precision_does(kept_run, preset, precision):
+    full = report_of(kept_run(f"experiment={preset}"))
+    folder = kept_run(f"experiment={preset}", f"trainer.precision={precision}")
+    report = report_of(folder)
+    assert report["test"]["baseline"] == full["test"]["baseline"]
+    assert report["best"]["val_loss"] == pytest.approx(full["best"]["val_loss"], rel=0.01)
+    for name in ("rmse", "mae", "mape"):
+        expected = full["test"]["model"][name]
+        assert report["test"]["model"][name] == pytest.approx(expected, rel=0.01)
+
+
+def test_no_forecast_under_autocast_is_rounded_to_the_last_price(kept_run):
+    folder = kept_run("experiment=price_lstm", "trainer.precision=bf16-mixed")
+    with (folder / "forecasts.csv").open() as file:
+        moves = [float(r["predicted_price"]) - float(r["last_price"]) for r in csv.DictReader(file)]
+    assert len(moves) > 500
+    assert 0 not in moves
+    assert len(set(moves)) > 0.5 * len(moves)
