@@ -21,6 +21,7 @@ from src.config.trust import (
     forget_other_resolvers,
     settled,
 )
+from src.config.values import check_values
 
 
 def compose_line(config_name: str, overrides: Sequence[str]) -> DictConfig:
@@ -67,13 +68,14 @@ def compose_job(config_name: str, job: Sequence[str]) -> DictConfig:
         config = compose(config_name, list(job), return_hydra_config=True)
         if "sweep" in config:  # nothing else is ever handed to Hydra
             check_hydra(config)
-        settled(own_part(config))
+        plain = settled(own_part(config))
     except RefusedError:
         raise
     except RecursionError:
         raise ValueError("the config contains itself") from None
     except Exception as error:  # whatever Hydra trips over in a file that somebody else wrote
         raise ValueError(_explain(error, config_name, job)) from None
+    check_values(plain)
     return config
 
 

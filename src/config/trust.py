@@ -64,16 +64,25 @@ def forget_other_resolvers() -> None:
 def classes() -> Mapping[str, Mapping[str, bool]]:
     """Return the classes a config may name, by group, each with whether it is `_partial_`."""
     found: dict[str, dict[str, bool]] = defaultdict(dict)
+    for group, node in nodes_of_conf():
+        found[group][node["_target_"]] = node.get("_partial_", False)
+    for group, further in _FURTHER.items():
+        found[group] |= further
+    return dict(found)
+
+
+@cache
+def nodes_of_conf() -> tuple[tuple[str, dict[str, Any]], ...]:
+    """Return every mapping in conf/ that names a class, with the group it belongs to."""
+    found = []
     for file in sorted(CONFIG_DIR.rglob("*.yaml")):
         text = file.read_text()
         group = file.relative_to(CONFIG_DIR).parts[0]
         for path, node in _dicts(yaml.load(text, Loader=_Loader), ()):
             if "_target_" in node:
                 own = path[0] if "@package _global_" in text or group.endswith(".yaml") else group
-                found[own][node["_target_"]] = node.get("_partial_", False)
-    for group, further in _FURTHER.items():
-        found[group] |= further
-    return dict(found)
+                found.append((own, node))
+    return tuple(found)
 
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

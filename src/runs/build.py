@@ -1,6 +1,8 @@
 """From a composed config to the objects of one run: data, module, callbacks, trainer."""
 
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,30 @@ from src.training.module import RegressionModule
 
 def build(config: Any, **facts: Any) -> Any:
     """Instantiate a config node; a constructor's own error comes through unwrapped."""
+    plain = settled(config)
+    with answered(str(config._get_full_key(None) or "config")):
+        try:
+            return instantiate(plain, **facts)
+        except InstantiationException as error:
+            raise (error.__cause__ or error) from None
+
+
+@contextmanager
+def answered(part: str) -> Iterator[None]:
+    """Turn whatever a constructor trips over into a line that names the part of the config.
+
+    Args:
+        part: the group or key that is being built.
+
+    Raises:
+        ValueError: the constructor refused its options, in whichever way.
+    """
     try:
-        return instantiate(settled(config), **facts)
-    except InstantiationException as error:
-        raise (error.__cause__ or error) from None
+        yield
+    except (ValueError, OSError):
+        raise
+    except Exception as error:  # TypeError, ImportError, Lightning's own: the options are at fault
+        raise ValueError(f"{part}: {error or type(error).__name__}") from error
 
 
 def build_datamodule(config: DictConfig) -> PriceDataModule:
@@ -57,21 +79,22 @@ def build_module(config: DictConfig, data: PriceDataModule | DataFacts) -> Regre
         ValueError: the options do not fit each other or the data.
     """
     facts = data if isinstance(data, DataFacts) else DataFacts.of(data)
-    model = build_regressor(
-        build(config.model),
-        build(config.pooling),
-        build(config.norm),
-        dict(config.dropout),
-        context_length=facts.context_length,
-        num_features=facts.num_features,
-        feature_mean=facts.feature_mean,
-        feature_std=facts.feature_std,
-        persistence=facts.persistence,
-    )
+    encoder, pooling, norm = (build(config[group]) for group in ("model", "pooling", "norm"))
+    with answered("model"):
+        model = build_regressor(
+            encoder,
+            pooling,
+            norm,
+            dict(config.dropout),
+            context_length=facts.context_length,
+            num_features=facts.num_features,
+            feature_mean=facts.feature_mean,
+            feature_std=facts.feature_std,
+            persistence=facts.persistence,
+        )
     prior = build(config.pooling_prior)
-    pooling = getattr(model, "pooling", None)
     if prior is not None:
-        prior.check(pooling)
+        prior.check(getattr(model, "pooling", None))
     optimizer = build(config.optimizer)
     _refuse_bad_optimizer(optimizer, model.parameters())
     if schedule := schedule_of(data):
@@ -124,8 +147,13 @@ def build_trainer(
     """Return the Trainer, with its loggers, if any, writing into the run folder.
 
     Raises:
-        ValueError: a GPU is asked for and there is none.
+        ValueError: the options do not fit each other or this machine, such as a GPU where none is.
     """
+    devices, cores = config.trainer.devices, os.cpu_count() or 1
+    if not torch.cuda.is_available() and type(devices) is int and devices > cores:
+        raise ValueError(
+            f"trainer.devices: this machine has {cores} processor cores, got {devices}"
+        )
     if config.trainer.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
         raise ValueError(
             f"trainer.accelerator={config.trainer.accelerator}: this machine has no usable GPU"
@@ -143,6 +171,33 @@ def build_trainer(
     )
 
 
+def refuse_empty_parts(trainer: DictConfig, data: PriceDataModule) -> None:
+    """Refuse a part of the data, or an interval, that comes to no batch or to no validation.
+
+    Args:
+        trainer: the Trainer's node.
+        data: set up.
+
+    Raises:
+        ValueError: naming the key and how many batches there are.
+    """
+    loaders = {"train": data.train_dataloader, "val": data.val_dataloader}
+    loaders["test"] = data.test_dataloader
+    batches = {}
+    for part, loader in loaders.items():
+        found, limit = len(loader()), trainer.get(f"limit_{part}_batches")
+        is_share = type(limit) is float
+        batches[part] = int(found * limit) if is_share else min(found, limit or found)
+        if batches[part] == 0:
+            raise ValueError(f"trainer.limit_{part}_batches: {limit} of {found} batches is none")
+    every = trainer.val_check_interval
+    if type(every) is int and trainer.check_val_every_n_epoch and every > batches["train"]:
+        raise ValueError(
+            f"trainer.val_check_interval: an epoch has {batches['train']} batches, got {every}; "
+            "with check_val_every_n_epoch=null it counts across epochs"
+        )
+
+
 def _refuse_bad_optimizer(
     optimizer: Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer],
     parameters: Iterable[torch.nn.Parameter],
@@ -150,7 +205,8 @@ def _refuse_bad_optimizer(
     """Make the optimiser once, so that a bad option is found before anything is written."""
     trained = [p for p in parameters if p.requires_grad]
     if trained:
-        optimizer(trained)
+        with answered("optimizer"):
+            optimizer(trained)
 
 
 def load_weights(

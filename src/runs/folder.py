@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,20 @@ def create_run_folder(parent: Path, name: str) -> Path:
             return folder
         except FileExistsError:
             number += 1
+
+
+def first_existing(folder: Path) -> Path:
+    """Return a folder, or the nearest above it that exists."""
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
+
+
+def remove_empty(folder: Path, kept: Path) -> None:
+    """Remove a folder and those above it up to `kept`, as long as nothing is in them."""
+    for path in (folder.absolute(), *folder.absolute().parents):
+        if path == kept.absolute():
+            break
+        with suppress(OSError):
+            path.rmdir()
 
 
 def run_name(choices: Mapping[str, str | None], overrides: list[str], seed: int) -> str:

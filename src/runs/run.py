@@ -22,10 +22,18 @@ from src.runs.build import (
     build_trainer,
     effective_choices,
     load_weights,
+    refuse_empty_parts,
 )
 from src.runs.calibration import write_calibration
 from src.runs.checkpoint import load_checkpoint
-from src.runs.folder import RUN_FOLDER_VARIABLE, create_run_folder, experiment_name, run_name
+from src.runs.folder import (
+    RUN_FOLDER_VARIABLE,
+    create_run_folder,
+    experiment_name,
+    first_existing,
+    remove_empty,
+    run_name,
+)
 from src.runs.opening import open_run
 from src.runs.process import keep_freed_memory, log_to_file, log_to_terminal, print_header
 from src.runs.run_report import (
@@ -89,11 +97,13 @@ def _build(config: DictConfig, choices: Mapping[str, Any], overrides: list[str])
     module.example_input_array = torch.zeros(1, datamodule.context_length, datamodule.num_features)
     choices = effective_choices(choices, module)
     resume_from = open_run(config.ckpt_path, "last").checkpoint_path if config.ckpt_path else None
+    refuse_empty_parts(config.trainer, datamodule)
+    kept = first_existing(Path(config.log_dir) / experiment_name(config, choices))
     folder = _run_folder(config, choices, overrides)
     try:
         trainer = build_trainer(config, build_callbacks(config, module, datamodule, folder), folder)
-    except ValueError:
-        folder.rmdir()
+    except BaseException:
+        remove_empty(folder, kept)
         raise
     log_to_file(folder)
     print_header(datamodule.describe(), count_parameters(module), choices)
