@@ -41,6 +41,11 @@ def test_a_wrong_name_in_a_later_job_of_a_sweep_is_found_before_the_first_runs(c
     assert "did you mean gated" in refused(capsys, "-m", "pooling=mean,gatd")
 
 
+@pytest.mark.parametrize("line", [["~model"], ["pooling=[]"], ["-m", "~sweep"], ["-m", "sweep=[]"]])
+def test_a_part_that_is_taken_away_is_missed(capsys, line):
+    assert "nothing is chosen" in refused(capsys, *line)
+
+
 def test_several_values_without_m_are_refused(capsys):
     assert "pooling has several values: python -m src.train -m" in refused(
         capsys, "pooling=mean,gated"

@@ -13,6 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from src.config import CONFIG_DIR
+from src.config.keys import command_keys
 from src.config.launching import check_hydra, check_search_path
 from src.config.overrides import is_hydra, parse, refuse_several_values
 from src.config.trust import (
@@ -66,6 +67,9 @@ def compose_job(config_name: str, job: Sequence[str]) -> DictConfig:
         for override in parse(job):
             check_override(override)
         config = compose(config_name, list(job), return_hydra_config=True)
+        for group in command_keys(config_name).groups:
+            if group.default != "null" and config.get(group.name) is None:
+                raise RefusedError(f"{group.name}: nothing is chosen")
         if "sweep" in config:  # nothing else is ever handed to Hydra
             check_hydra(config)
         plain = settled(own_part(config))

@@ -79,8 +79,9 @@ def check_hydra(config: DictConfig) -> None:
             raise RefusedError(f"hydra.launcher.{key}: {found!r} belongs into conf/hydra/launcher/")
     for part in ("launcher", "sweeper"):
         node = OmegaConf.select(config, f"hydra.{part}")
-        if node is not None:
-            _check_part(OmegaConf.to_container(node, resolve=True), part)
+        if node is None:
+            raise RefusedError(f"hydra.{part}: names nothing to run")
+        _check_part(OmegaConf.to_container(node, resolve=True), part)
 
 
 def _check_part(node: Any, path: str) -> None:
