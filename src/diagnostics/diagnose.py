@@ -13,7 +13,7 @@ from .causes import CAUSES, Candidate, Cause, Experiment
 from .findings import Diagnosis, Finding
 from .isolation import untouched
 from .rank import rank
-from .symptoms.replay import LossFunction, find_symptoms
+from .symptoms.replay import LossFunction, check_loss_function, find_symptoms
 from .symptoms.symptoms import Symptoms, TrainingContext
 
 Optimizers = torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None
@@ -31,8 +31,10 @@ def diagnose(
 ) -> Diagnosis:
     """Find out why gradients are dead, and prove it on the replayed batches.
 
-    The model, its gradients, the optimiser and every random generator are left exactly as found,
-    also when `loss_fn` raises.
+    The model with all that its modules hold, its gradients, the optimiser and every random
+    generator are left exactly as found, also when `loss_fn` raises. Not so what `loss_fn` itself
+    keeps: it is called several times for each batch, and a list in its closure, a counter or a
+    second network that it changes stays changed. Give it nothing that must not be.
 
     Args:
         model: Any module, in the mode it is to be judged in.
@@ -47,7 +49,7 @@ def diagnose(
         The findings, root cause first; a healthy model has none that is not benign.
 
     Raises:
-        ValueError: If there is no batch.
+        ValueError: If there is no batch, or `loss_fn` is no such function.
 
     >>> from torch import nn
     >>> x = torch.cat([torch.randn(32, 2), torch.zeros(32, 1)], dim=1)
@@ -59,6 +61,7 @@ def diagnose(
     taken = list(islice(batches, max_batches))
     if not taken:
         raise ValueError(f"batches must hold at least one batch, got {batches!r}")
+    check_loss_function(loss_fn)
     optimizers = _as_list(optimizer)
     with untouched(model):
         symptoms = find_symptoms(model, taken, loss_fn, optimizers, context)

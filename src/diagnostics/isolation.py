@@ -2,12 +2,15 @@
 
 import random
 import sys
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+_CONTAINERS = (dict, list, tuple, set, deque)
 
 
 @contextmanager
@@ -15,7 +18,9 @@ def untouched(model: nn.Module) -> Iterator[None]:
     """Restore a model and every random generator on exit, also when the body raises.
 
     Attributes of all modules (hooks, buffers, train/eval mode and what `forward` caches on itself),
-    the values of parameters and buffers, `requires_grad` and `.grad` come back bitwise.
+    the lists, deques, dicts and sets among them with all that these hold in turn, the values of
+    tensors, `requires_grad` and `.grad` come back bitwise. What objects of other kinds keep, and
+    what a loss function keeps in its closure, is not known here and stays as the body leaves it.
 
     Args:
         model: Any module.
@@ -23,9 +28,13 @@ def untouched(model: nn.Module) -> Iterator[None]:
     Yields:
         Nothing.
     """
-    attributes = [(module.__dict__, _shallow_copy(module.__dict__)) for module in model.modules()]
-    tensors = {id(t): t for t in [*model.parameters(), *model.buffers()]}.values()
-    saved = [(t, t.detach().clone(), t.requires_grad, t.grad, _clone(t.grad)) for t in tensors]
+    containers, cached = _held([module.__dict__ for module in model.modules()])
+    tensors = {id(t): t for t in [*model.parameters(), *model.buffers(), *cached]}.values()
+    grads = {id(t): t.grad for t in tensors if t.is_leaf}
+    saved = [
+        (t, t.detach().clone(), t.requires_grad, grads.get(id(t)), _clone(grads.get(id(t))))
+        for t in tensors
+    ]
     python_state = random.getstate()
     numpy: Any = sys.modules.get("numpy")  # whoever has not loaded it draws nothing from it
     numpy_state = numpy.random.get_state() if numpy else None
@@ -36,8 +45,8 @@ def untouched(model: nn.Module) -> Iterator[None]:
         if numpy_state is not None:
             numpy.random.set_state(numpy_state)
         random.setstate(python_state)
-        for state, copy in attributes:
-            _restore(state, copy)
+        for container, items in containers:
+            _refill(container, items)
         for tensor, value, requires_grad, grad, grad_value in saved:
             _write_back(tensor, value)
             if tensor.requires_grad != requires_grad:
@@ -79,22 +88,49 @@ def _write_back(tensor: Tensor, value: Tensor) -> None:
             tensor.data.copy_(value)
 
 
-def _shallow_copy(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Copy a module's attributes one level deep: its registries are changed in place."""
-    return {
-        key: type(value)(value) if isinstance(value, dict | set) else value
-        for key, value in attributes.items()
-    }
+def _held(attributes: Sequence[dict[str, Any]]) -> tuple[list[tuple[Any, list]], list[Tensor]]:
+    """Find all containers and tensors that modules hold, however deep.
+
+    Args:
+        attributes: Each module's `__dict__`.
+
+    Returns:
+        Containers with their present items, and tensors, each once.
+    """
+    containers, tensors, seen = [], [], set()
+    waiting: list[Any] = list(attributes)
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Tensor):
+            tensors.append(value)
+        elif isinstance(value, _CONTAINERS):
+            items = _items(value)
+            waiting += (
+                [part for item in items for part in item] if isinstance(value, dict) else items
+            )
+            if not isinstance(value, tuple):
+                containers.append((value, items))
+    return containers, tensors
 
 
-def _restore(attributes: dict[str, Any], copy: dict[str, Any]) -> None:
-    for key in [key for key in attributes if key not in copy]:
-        del attributes[key]
-    for key, value in copy.items():
-        current: Any = attributes.get(key)
-        if isinstance(value, dict | set) and type(current) is type(value):
-            if current != value or list(current) != list(value):
-                current.clear()
-                current.update(value)
-        else:
-            attributes[key] = value
+def _items(container: Any) -> list[Any]:
+    return list(container.items() if isinstance(container, dict) else container)
+
+
+def _refill(container: Any, items: list[Any]) -> None:
+    """Put the very objects back that a container held, and touch it only if it holds others."""
+    now = _items(container)
+    pairs = zip(now, items, strict=False)
+    if isinstance(container, dict):
+        same = all(k is key and v is value for (k, v), (key, value) in pairs)
+    else:
+        same = all(one is other for one, other in pairs)
+    if not same or len(now) != len(items):
+        container.clear()
+        if isinstance(container, list | deque):
+            container.extend(items)
+        else:  # a Counter takes pairs for things to count
+            container.update(dict(items) if isinstance(container, dict) else items)

@@ -2,6 +2,7 @@
 
 import copy
 import random
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,74 @@ class Stateful(nn.Module):
         self.seen += 1
         self.cached = self.frozen(self.body(x))
         return self.head(self.cached)
+
+
+class Hoarder(nn.Module):
+    """A model whose forward adds to whatever it holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Linear(6, 1)
+        self.norms: list[float] = [0.5]
+        self.latest: deque[Tensor] = deque([torch.zeros(1)], maxlen=2)
+        self.by_name: dict[str, Tensor] = {"x": torch.zeros(2)}
+        self.counts: Counter[str] = Counter(calls=3)
+        self.lists: defaultdict[str, list[int]] = defaultdict(list, {"a": [1]})
+        self.sizes = {6}
+        self.nested = ([[1]], {"inner": {"deep": [2]}})
+        self.hidden = torch.zeros(3)
+        self.itself: list[Any] = []
+        self.itself.append(self.itself)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.norms.append(float(x.norm()))
+        self.latest.append(x)
+        self.by_name["x"] = x.sum(0)
+        self.by_name["more"] = x
+        self.counts["calls"] += 1
+        self.lists["b"].append(1)
+        self.lists["a"].append(2)
+        self.sizes.add(len(x))
+        self.nested[0][0].append(2)
+        self.nested[1]["inner"]["deep"].clear()
+        self.hidden += 1
+        self.itself.append(1)
+        return self.body(x)
+
+
+def test_containers_that_a_forward_fills_are_as_found() -> None:
+    model = Hoarder()
+    held = [id(model.latest), id(model.latest[0]), id(model.by_name["x"]), id(model.lists["a"])]
+    diagnose(model, [(torch.randn(4, 6), torch.randn(4, 1))] * 2, mean_square)
+    assert model.norms == [0.5]
+    assert list(model.latest) == [torch.zeros(1)]
+    assert model.latest.maxlen == 2
+    assert list(model.by_name) == ["x"]
+    assert torch.equal(model.by_name["x"], torch.zeros(2))
+    assert model.counts == Counter(calls=3)
+    assert model.lists == {"a": [1]}
+    assert model.sizes == {6}
+    assert model.nested == ([[1]], {"inner": {"deep": [2]}})
+    assert torch.equal(model.hidden, torch.zeros(3))
+    assert model.itself[0] is model.itself
+    assert len(model.itself) == 1
+    assert held == [
+        *(id(model.latest), id(model.latest[0]), id(model.by_name["x"])),
+        id(model.lists["a"]),
+    ]
+
+
+def test_what_the_closure_of_a_loss_keeps_is_not_restored_as_the_docs_say() -> None:
+    kept: list[float] = []
+
+    def keeping(model: nn.Module, batch: Any) -> Tensor:
+        loss = mean_square(model, batch)
+        kept.append(float(loss.detach()))
+        return loss
+
+    diagnose(nn.Linear(6, 1), [(torch.randn(4, 6), torch.randn(4, 1))], keeping)
+    assert kept
+    assert "closure" in (diagnose.__doc__ or "")
 
 
 def snapshot(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Step 1, the symptoms: replay a few batches with hooks and write down numbers, judging nothing."""
 
+import inspect
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -11,6 +13,10 @@ from .module_hooks import ModuleHooks
 from .symptoms import ParameterSymptoms, Symptoms, TrainingContext
 
 LossFunction = Callable[[Any, Any], Tensor]
+EXPECTED_LOSS = (
+    "loss_fn must be a function (model, batch) -> scalar loss, such as "
+    "lambda model, batch: nn.functional.mse_loss(model(batch[0]), batch[1])"
+)
 
 
 def find_symptoms(
@@ -39,7 +45,7 @@ def find_symptoms(
         for seed, batch in enumerate(batches):
             hooks.begin(batch)
             with seeded(seed):
-                loss = loss_fn(model, batch)
+                loss = checked_loss(loss_fn(model, batch))
             hooks.calls.end()
             symptoms.loss_values.append(float(loss.detach()))
             hooks.collect(loss)
@@ -49,6 +55,36 @@ def find_symptoms(
     symptoms.routed = hooks.calls.routed
     symptoms.uncalled = {m.name: m.kind for m in symptoms.modules.values() if not m.calls}
     return symptoms
+
+
+def check_loss_function(loss_fn: LossFunction) -> None:
+    """Refuse what is no function of a model and a batch, such as `nn.MSELoss()`.
+
+    Raises:
+        ValueError: With the signature that is expected.
+    """
+    home = str(getattr(loss_fn, "__module__", ""))
+    takes_two = callable(loss_fn)
+    with suppress(ValueError):  # what is written in C tells no signature
+        try:
+            inspect.signature(loss_fn).bind(None, None)
+        except TypeError:
+            takes_two = False
+    if not takes_two or home.partition(".")[0] == "torch":
+        shown = getattr(loss_fn, "__name__", type(loss_fn).__name__)
+        raise ValueError(f"{EXPECTED_LOSS}, got {shown}")
+
+
+def checked_loss(loss: Any) -> Tensor:
+    """Return what a loss function returned.
+
+    Raises:
+        ValueError: It is no tensor of one number.
+    """
+    if isinstance(loss, Tensor) and loss.numel() == 1:
+        return loss
+    shape = f" of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else ""
+    raise ValueError(f"{EXPECTED_LOSS}; it returned a {type(loss).__name__}{shape}")
 
 
 def _as_found(
