@@ -1,6 +1,7 @@
 """The folder of one run: how it is named, and what lies where in it."""
 
 import re
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ FORECASTS = "forecasts.csv"
 RUN_FOLDER_VARIABLE = "PRICE_MODELS_RUN_FOLDER"
 """Tells the other processes of a distributed run, and the sweep, which folder was made."""
 LONGEST_NAME = 120
+MIB = 1 << 20
 
 
 def create_run_folder(parent: Path, name: str) -> Path:
@@ -49,6 +51,26 @@ def create_run_folder(parent: Path, name: str) -> Path:
 def first_existing(folder: Path) -> Path:
     """Return a folder, or the nearest above it that exists."""
     return next(path for path in (folder, *folder.absolute().parents) if path.exists())
+
+
+def refuse_full_disk(parent: Path, parameters: int) -> None:
+    """Refuse to start where a run's folder would not fit.
+
+    Args:
+        parent: where run folders go; it need not exist.
+        parameters: how many numbers the model has.
+
+    Raises:
+        ValueError: with what is free and what is needed.
+    """
+    # Two checkpoints and one being written, each with weights and two moments; curves and records.
+    needed = 3 * 3 * 4 * parameters + MIB
+    free = shutil.disk_usage(first_existing(parent)).free
+    if free < needed:
+        raise ValueError(
+            f"log_dir: {free / MIB:.1f} MiB are free in {parent}, "
+            f"a run of this model writes about {needed / MIB:.1f} MiB"
+        )
 
 
 def remove_empty(folder: Path, kept: Path) -> None:

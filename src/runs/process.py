@@ -3,6 +3,7 @@
 import ctypes
 import logging
 import sys
+import threading
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,12 +49,19 @@ def log_to_terminal() -> None:
         lightning_log.handlers.clear()
         lightning_log.propagate = True
         lightning_log.setLevel(logging.WARNING)
+    threading.excepthook = _say_once
     root = logging.getLogger()
     for handler in root.handlers[:]:
         root.removeHandler(handler)
         handler.close()
     root.setLevel(logging.INFO)
     root.addHandler(logging.StreamHandler())
+
+
+def _say_once(failed: threading.ExceptHookArgs) -> None:
+    """Leave out what the thread of an event file met: TensorBoard raises it in the training too."""
+    if not isinstance(failed.exc_value, OSError):
+        threading.__excepthook__(failed)
 
 
 @rank_zero_only

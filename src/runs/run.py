@@ -31,6 +31,7 @@ from src.runs.folder import (
     create_run_folder,
     experiment_name,
     first_existing,
+    refuse_full_disk,
     remove_empty,
     run_name,
 )
@@ -40,6 +41,7 @@ from src.runs.run_report import (
     best_so_far,
     callback_reports,
     count_parameters,
+    ended,
     first_report,
     is_first_process,
     recorded,
@@ -67,7 +69,8 @@ def run(config: DictConfig, choices: Mapping[str, Any], overrides: list[str]) ->
     log_to_terminal()
     started = _build(config, choices, overrides)
     folder, report = started.folder, started.report
-    with RunPage(started.trainer, report, overrides) as page, recorded(folder, report):
+    page = RunPage(started.trainer, report, overrides)
+    with ended(folder, report, started.kept), page, recorded(folder, report):
         _train(started)
         _record(started, page)
     if started.trainer.is_global_zero:
@@ -85,6 +88,7 @@ class _Started:
     module: RegressionModule
     trainer: pl.Trainer
     folder: Path
+    kept: Path
     report: dict[str, Any]
     resume_from: Path | None
 
@@ -98,6 +102,7 @@ def _build(config: DictConfig, choices: Mapping[str, Any], overrides: list[str])
     choices = effective_choices(choices, module)
     resume_from = open_run(config.ckpt_path, "last").checkpoint_path if config.ckpt_path else None
     refuse_empty_parts(config.trainer, datamodule)
+    refuse_full_disk(Path(config.log_dir), count_parameters(module))
     kept = first_existing(Path(config.log_dir) / experiment_name(config, choices))
     folder = _run_folder(config, choices, overrides)
     try:
@@ -108,7 +113,7 @@ def _build(config: DictConfig, choices: Mapping[str, Any], overrides: list[str])
     log_to_file(folder)
     print_header(datamodule.describe(), count_parameters(module), choices)
     report = first_report(config, choices, folder, datamodule, module)
-    return _Started(datamodule, module, trainer, folder, report, resume_from)
+    return _Started(datamodule, module, trainer, folder, kept, report, resume_from)
 
 
 def _train(run: _Started) -> None:

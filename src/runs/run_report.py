@@ -4,11 +4,12 @@ import csv
 import io
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from src.data import PriceDataModule
 from src.data.reading.checks import say_date
 from src.files import write_json, write_text
 from src.reporting.run_tables import ratio
-from src.runs.folder import CONFIG, FORECASTS, REPORT
+from src.runs.folder import CONFIG, FORECASTS, REPORT, remove_empty
 from src.training.module import RegressionModule
 
 
@@ -84,6 +85,29 @@ def recorded(folder: Path, report: dict[str, Any]) -> Iterator[None]:
     finally:
         report["duration_s"] = round(time.monotonic() - started, 2)
         write(folder / REPORT, report)
+
+
+@contextmanager
+def ended(folder: Path, report: dict[str, Any], kept: Path) -> Iterator[None]:
+    """Let no run be `finished` whose last records did not reach the disk.
+
+    A run whose report could not even be begun leaves nothing: no folder below `kept`.
+
+    Raises:
+        OSError: naming the folder where the error names no file, as that of a full disk.
+    """
+    try:
+        yield
+    except OSError as error:
+        reached = OSError(error.errno, error.strerror, error.filename or str(folder))
+        if report["status"] == "finished":
+            report |= {"status": "failed", "reason": f"OSError: {reached}"}
+            with suppress(OSError):
+                rank_zero_only(write_json)(folder / REPORT, report)
+        if is_first_process() and not (folder / REPORT).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            remove_empty(folder, kept)
+        raise reached from None
 
 
 def best_so_far(trainer: pl.Trainer) -> dict[str, Any]:
