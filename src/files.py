@@ -7,11 +7,15 @@ import fcntl
 import json
 import math
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
+
+LOCK = ".lock"
+"""File in a folder that the process holds which works there."""
 
 
 @contextmanager
@@ -38,6 +42,12 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
             raise OSError(error.errno, error.strerror, str(target)) from None  # as of a full disk
         raise
     _flush_folder(target.parent)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what killed processes left of `replacing` in a folder; nobody may be writing there."""
+    for file in folder.glob(".*.tmp"):
+        file.unlink(missing_ok=True)
 
 
 def write_text(target: Path, text: str) -> Path:
@@ -79,19 +89,33 @@ def locked(path: Path, wait: bool = True) -> Iterator[None]:
         BlockingIOError: another process holds it, and `wait` is false.
     """
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        if not wait:  # for longer than it takes to ask whether it is held
+            _wait_a_little(file)
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def is_held(path: Path) -> bool:
     """Say whether some process holds the lock file `path`."""
-    if not path.exists():
-        return False
     try:
-        with locked(path, wait=False):
+        with path.open("rb") as file:
+            # Shared: those who only ask do not hold it against each other.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return False
+    except (FileNotFoundError, NotADirectoryError):
+        return False
     except BlockingIOError:
         return True
+
+
+def _wait_a_little(file: IO[str]) -> None:
+    for attempt in range(10):
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if attempt == 9:
+                raise
+            time.sleep(0.01)
 
 
 def _flush_folder(folder: Path) -> None:

@@ -350,7 +350,7 @@ def test_a_sweep_that_is_killed_goes_on_where_it_was(tmp_path, launcher):
     running = subprocess.Popen(
         commands(tmp_path, *own), cwd=CONFIG_DIR.parent, stdout=subprocess.DEVNULL
     )
-    wait_until(lambda: "running" in statuses(manifest_of(tmp_path)[1]), tmp_path)
+    wait_until(lambda: list(tmp_path.glob("*/*/checkpoints/last.ckpt")), tmp_path)
     workers = children_of(running.pid)
     running.kill()
     running.wait()
@@ -362,7 +362,11 @@ def test_a_sweep_that_is_killed_goes_on_where_it_was(tmp_path, launcher):
     )
     assert resumed.returncode == 0, resumed.stderr
     assert not [pid for pid in workers if is_job(pid)]
-    assert statuses(manifest_of(tmp_path)[1]) == ["finished"] * 3
+    folder, plan = manifest_of(tmp_path)
+    assert statuses(plan) == ["finished"] * 3
+    runs = [report_of(folder / job["folder"]) for job in plan["jobs"]]
+    assert any(again["after"] == "running" for run in runs for again in run.get("resumed", ()))
+    assert len(list(tmp_path.glob("*/*/report.json"))) == 3
     assert "report:" in resumed.stdout
 
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, loggers
+from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from src.diagnostics.isolation import untouched
+from src.files import write_text
 
 
 class TensorBoardLogger(loggers.TensorBoardLogger):
@@ -69,7 +71,7 @@ class TensorBoardLogger(loggers.TensorBoardLogger):
 
 
 class CSVLogger(loggers.CSVLogger):
-    """Write metrics.csv and hparams.yaml, for which the run folder may hold other files already.
+    """Write metrics.csv and hparams.yaml into a run folder; a run that goes on adds to its rows.
 
     Args:
         save_dir: the run folder.
@@ -80,11 +82,19 @@ class CSVLogger(loggers.CSVLogger):
         super().__init__(save_dir, name="", version="", **options)
 
     @property
+    @rank_zero_experiment
     def experiment(self) -> Any:
         """The writer, made at first use."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Experiment logs directory")
-            return super().experiment
+        if self._experiment is None:
+            metrics = Path(self.log_dir) / "metrics.csv"
+            rows = metrics.read_bytes().decode() if metrics.is_file() else ""
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Experiment logs directory")
+                writer: Any = super().experiment
+            if rows:  # the writer has just removed them
+                write_text(metrics, rows)
+                writer.metrics_keys = rows.splitlines()[0].split(",")
+        return super().experiment
 
 
 class WandbLogger(loggers.WandbLogger):

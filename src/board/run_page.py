@@ -40,6 +40,7 @@ class RunPage:
         report: what report.json says, kept up to date by the run: `run`, `config`, `choices`, `seed`
             at the start; `status`, and `reason`, `best`, `test` as far as it got, at the end.
         overrides: the command line's items.
+        begins: whether this is the run's beginning; one that goes on has its first texts already.
 
     | tag | meaning | unit | frequency |
     |---|---|---|---|
@@ -52,8 +53,15 @@ class RunPage:
     | test/rmse_ratio | test RMSE / RMSE of "tomorrow = today" | ratio | at the end |
     """  # noqa: E501
 
-    def __init__(self, trainer: Any, report: Mapping[str, Any], overrides: Sequence[str]) -> None:
+    def __init__(
+        self,
+        trainer: Any,
+        report: Mapping[str, Any],
+        overrides: Sequence[str],
+        begins: bool = True,
+    ) -> None:
         self._trainer = trainer
+        self._begins = begins
         self._report = report
         self._columns = hyperparameters(report, overrides)
         self._board = LogWriter(())
@@ -61,6 +69,8 @@ class RunPage:
     def __enter__(self) -> Self:
         """Show what is about to run."""
         self._board = LogWriter(self._trainer.loggers if self._trainer.is_global_zero else ())
+        if not self._begins:
+            return self
         self._board.layout()
         self._board.summary(columns_summary(self._columns, FIRST, METRICS))
         self._board.summary(start_summary(self._columns, time.time()))
@@ -115,7 +125,7 @@ def hyperparameters(report: Mapping[str, Any], overrides: Sequence[str]) -> dict
     ('lstm', '-', 0.1, 'max_epochs=2')
     """
     choices, config = report["choices"], report["config"]
-    shown = {*choices, "seed", "name", "log_dir", "ckpt_path", "optimizer.lr", "data.batch_size"}
+    shown = {*choices, "seed", "name", "log_dir", "resume", "optimizer.lr", "data.batch_size"}
     others = [item.lstrip("+~") for item in overrides]
     others = [item for item in others if item.partition("=")[0].split("@")[0] not in shown]
     return {

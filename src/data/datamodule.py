@@ -66,6 +66,9 @@ class PriceDataModule(pl.LightningDataModule):
 
     Raises:
         ValueError: If an argument is out of range; `setup` raises `DataError` for faulty prices.
+
+    Attributes:
+        start: Epoch and batch, from 0, at which a training begins that goes on from a checkpoint.
     """
 
     def __init__(
@@ -120,6 +123,7 @@ class PriceDataModule(pl.LightningDataModule):
         self.scaler, self.split = scaler, check_fractions(split)
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.changes = changes
+        self.start = (0, 0)
         self._is_set_up = False
 
     def setup(self, stage: str | None = None) -> None:
@@ -232,6 +236,8 @@ class PriceDataModule(pl.LightningDataModule):
         sampler = KeyedBatchSampler(
             len(dataset), batch_size, self.seed, shuffle, rank=rank, world_size=world_size
         )
+        if shuffle:
+            sampler.start_at(*self.start)
         return DataLoader(
             dataset,
             batch_size=None,

@@ -57,6 +57,7 @@ class KeyedBatchSampler(DistributedSampler):
             drop_last=drop_last,
         )
         self.total = num_samples
+        self._skipped = 0
         self.global_batch_size = batch_size * world_size
         if len(self) == 0:
             raise ValueError(
@@ -69,14 +70,20 @@ class KeyedBatchSampler(DistributedSampler):
         full, rest = divmod(self.total, self.global_batch_size)
         return full + int(rest > 0 and not self.drop_last)
 
+    def start_at(self, epoch: int, batch: int) -> None:
+        """Let the next iteration begin within an epoch, at one of its batches counted from 0."""
+        self.set_epoch(epoch)
+        self._skipped = batch
+
     def __iter__(self) -> Iterator[Tensor]:
         """Yield the batches of the current epoch, int64 tensors (B,)."""
+        first, self._skipped = self._skipped, 0
         order = self._order()
         short = self.num_replicas - self.total % self.global_batch_size
         if not self.drop_last and 0 < short < self.num_replicas:
             # The last global batch has fewer windows than ranks: begin again, so that each has one.
             order = torch.cat([order, order.repeat(self.num_replicas)[:short]])
-        for global_batch in order.split(self.global_batch_size)[: len(self)]:
+        for global_batch in order.split(self.global_batch_size)[first : len(self)]:
             yield global_batch.tensor_split(self.num_replicas)[self.rank]
 
     def _order(self) -> Tensor:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from src.files import LOCK, is_held
 from src.reporting.factors import find_factors
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ GROUPS = ("data", "model", "pooling", "pooling_prior", "norm", "dropout", "optim
 
 # What a run is called, where it runs and what only watches it does not change its result.
 _NO_CHOICE = {"experiment", "debug", "logger", "trainer", "callbacks"}
-_IGNORED = {"name", "log_dir", "ckpt_path", "seed", "logger", "data.num_workers"} | {
+_IGNORED = {"name", "log_dir", "ckpt_path", "resume", "seed", "logger", "data.num_workers"} | {
     *(f"callbacks.{name}" for name in ("gradient_health", "pooling_monitor", "milestones")),
     *(f"callbacks.{name}" for name in ("progress_bar", "model_checkpoint", "lr_monitor")),
     *(f"trainer.{name}" for name in ("accelerator", "log_every_n_steps", "profiler", "logger")),
@@ -103,7 +104,7 @@ def _jobs(sweep: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
             continue
         report = _read(run)
         # Who was killed cannot write it down; the sweep can.
-        is_open = report["status"] in ("running", "dead") and ended["status"] != "running"
+        is_open = report["status"] in ("running", "killed") and ended["status"] != "running"
         yield run, report | ended if is_open else report
 
 
@@ -115,11 +116,15 @@ def _read(run: Path) -> dict[str, Any]:
         return name | {"status": "unreadable", "reason": f"{REPORT}: {error}"}
     if not isinstance(report, Mapping):
         return name | {"status": "unreadable", "reason": f"{REPORT} holds no report"}
-    report = name | dict(report)
-    if report.get("status") == "running":
-        reason = death(run)
-        report |= {"status": "dead", "reason": reason} if reason else {}
-    return report
+    status, reason = status_of(run, report)
+    return name | dict(report) | {"status": status} | ({"reason": reason} if reason else {})
+
+
+def status_of(run: Path, report: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Return a run's status and its reason; one that says it runs may have been killed."""
+    status, reason = str(report.get("status")), report.get("reason")
+    death_reason = death(run) if status == "running" else None
+    return ("killed", death_reason) if death_reason else (status, reason)
 
 
 def death(run: Path, now: float | None = None) -> str | None:
@@ -129,6 +134,8 @@ def death(run: Path, now: float | None = None) -> str | None:
         run: the run folder.
         now: seconds since the epoch; None for the present.
     """
+    if (run / LOCK).exists():  # the kernel knows
+        return None if is_held(run / LOCK) else "its process is gone"
     files = [file for file in run.rglob("*") if file.is_file()]
     for match in filter(None, (_EVENTS.search(file.name) for file in files)):
         if match["host"] == socket.gethostname() and not _is_process(int(match["pid"])):
@@ -159,7 +166,7 @@ def load_runs(paths: Paths) -> "pd.DataFrame":
         paths: run folders, folders above them, sweep folders, or globs of these.
 
     Returns:
-        Columns: `experiment`, `run`, `status` (finished, failed, interrupted, running, dead,
+        Columns: `experiment`, `run`, `status` (finished, failed, interrupted, running, killed,
         unreadable), `reason`, `seed`; a column for each config group (`pooling`) and for each
         dotted config key that differs between the runs (`optimizer.lr`); `val/loss` (best, scaled
         target), `test/rmse`, `test/mae` (price), `test/mape` (percent),

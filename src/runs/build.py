@@ -20,6 +20,7 @@ from src.models.contract import PARTS, parts_used
 from src.models.regressor import build_regressor
 from src.runs.checkpoint import AtomicCheckpointIO
 from src.runs.folder import CHECKPOINTS
+from src.runs.last_state import LastState
 from src.training.module import RegressionModule
 
 
@@ -133,9 +134,13 @@ def build_callbacks(
     callbacks = []
     for node in config.callbacks.values():
         if node is not None:
-            is_checkpoint = node._target_.endswith(".ModelCheckpoint")
-            facts = {"dirpath": str(folder / CHECKPOINTS)} if is_checkpoint else {}
+            is_checkpoint = node._target_.endswith((".ModelCheckpoint", ".LastState"))
+            facts: dict[str, Any] = {"dirpath": str(folder / CHECKPOINTS)} if is_checkpoint else {}
+            if node.get("save_last"):  # of an earlier config: its last one was the last best
+                facts["save_last"] = False
             callbacks.append(build(node, **facts))
+    if "last_state" not in config.callbacks:
+        callbacks.append(LastState(str(folder / CHECKPOINTS)))
     prior_callbacks = module.prior.callbacks() if module.prior is not None else ()
     schedule = schedule_of(data)
     return [*callbacks, *prior_callbacks, *([schedule] if schedule else [])]

@@ -95,7 +95,7 @@ def run_name(choices: Mapping[str, str | None], overrides: list[str], seed: int)
     """
     groups = ("model", "pooling", "pooling_prior", "norm", "dropout")
     parts = [str(choices[group]) for group in groups if choices.get(group) not in (None, "none")]
-    unnamed = {"seed", "name", "log_dir", "ckpt_path", "experiment", *choices}
+    unnamed = {"seed", "name", "log_dir", "resume", "experiment", *choices}
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
         if key not in unnamed and not key.startswith("hydra"):

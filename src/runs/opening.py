@@ -80,6 +80,13 @@ class Run:
         except (OSError, ValueError) as error:
             raise ValueError(f"{file} is not a run's report: {error}") from None
 
+    @property
+    def status(self) -> str:
+        """How it ended, or that it runs: `killed` if its process is gone without a word."""
+        from src.reporting.runs import status_of
+
+        return status_of(self.folder, self.report)[0]
+
     @cached_property
     def checkpoint(self) -> dict[str, Any]:
         """The checkpoint's tensors and plain values.

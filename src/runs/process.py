@@ -5,7 +5,7 @@ import logging
 import sys
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,22 @@ def log_to_file(folder: Path) -> None:
     file = logging.FileHandler(folder / "train.log")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(file)
+
+
+@rank_zero_only
+def print_going_on(folder: Path, state: Mapping[str, Any], changes: Sequence[str]) -> None:
+    """Print where a run goes on, and what is different from now on.
+
+    Args:
+        folder: the run's.
+        state: what its last checkpoint says; empty if it has none.
+        changes: a line each.
+    """
+    console = Console()
+    where = f"epoch {state['epoch']}, batch {state['batch']}" if state else "its beginning"
+    console.print(f"going on with {folder} at {where}", soft_wrap=True, highlight=False)
+    for change in changes:
+        console.print(f"  {change}", soft_wrap=True, highlight=False, markup=False)
 
 
 @rank_zero_only

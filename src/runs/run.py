@@ -1,7 +1,8 @@
 """One run from a composed config to a finished run folder."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 from rich.console import Console
 
+from src.board.history import cut_history
 from src.board.run_page import RunPage
 from src.data import PriceDataModule
 from src.reporting.run_tables import score_table
+from src.runs import stopping
 from src.runs.build import (
     build_callbacks,
     build_datamodule,
@@ -35,14 +38,23 @@ from src.runs.folder import (
     remove_empty,
     run_name,
 )
-from src.runs.opening import open_run
-from src.runs.process import keep_freed_memory, log_to_file, log_to_terminal, print_header
+from src.runs.last_state import LastState
+from src.runs.process import (
+    keep_freed_memory,
+    log_to_file,
+    log_to_terminal,
+    print_going_on,
+    print_header,
+)
+from src.runs.resuming import Resumption, find_resumption, working_in
 from src.runs.run_report import (
     best_so_far,
     callback_reports,
     count_parameters,
     ended,
+    ended_by,
     first_report,
+    going_on_report,
     is_first_process,
     recorded,
     scores_report,
@@ -51,13 +63,19 @@ from src.runs.run_report import (
 from src.training.module import RegressionModule
 
 
-def run(config: DictConfig, choices: Mapping[str, Any], overrides: list[str]) -> float | None:
+def run(
+    config: DictConfig,
+    choices: Mapping[str, Any],
+    overrides: list[str],
+    on_start: Callable[[Path], object] | None = None,
+) -> float | None:
     """Build everything, make the run folder, train, test the best checkpoint, report.
 
     Args:
         config: a composed conf/train.yaml.
         choices: config groups and the option chosen in each, for names and reports.
         overrides: the command line's items, for the run's name.
+        on_start: is told the run's folder before the training begins.
 
     Returns:
         The best validation loss (scaled target); None for a model without parameters.
@@ -67,12 +85,18 @@ def run(config: DictConfig, choices: Mapping[str, Any], overrides: list[str]) ->
     """
     keep_freed_memory()
     log_to_terminal()
-    started = _build(config, choices, overrides)
-    folder, report = started.folder, started.report
-    page = RunPage(started.trainer, report, overrides)
-    with ended(folder, report, started.kept), page, recorded(folder, report):
-        _train(started)
-        _record(started, page)
+    with stopping.listening():
+        started = _build(config, choices, overrides)
+        folder, report, new = started.folder, started.report, started.goes_on is None
+        if on_start is not None:
+            on_start(folder)
+        with working_in(folder) if is_first_process() else nullcontext():
+            _go_back(started.goes_on)
+            log_to_file(folder)
+            page = RunPage(started.trainer, report, overrides, begins=new)
+            with ended(folder, report, started.kept), page, recorded(folder, report):
+                _train(started)
+                _record(started, page)
     if started.trainer.is_global_zero:
         console, scores = Console(), started.module.scores
         console.print(score_table(scores["model"], scores["baseline"]))
@@ -90,41 +114,68 @@ class _Started:
     folder: Path
     kept: Path
     report: dict[str, Any]
-    resume_from: Path | None
+    goes_on: Resumption | None
 
 
 def _build(config: DictConfig, choices: Mapping[str, Any], overrides: list[str]) -> _Started:
     """Build all parts, then make the folder: what cannot work leaves none."""
+    goes_on = find_resumption(config, choices, overrides)
+    if goes_on is not None:
+        config, choices = goes_on.config, goes_on.report.get("choices", choices)
     pl.seed_everything(config.seed, verbose=False)
     datamodule = build_datamodule(config)
     module = build_module(config, datamodule)
     module.example_input_array = torch.zeros(1, datamodule.context_length, datamodule.num_features)
     choices = effective_choices(choices, module)
-    resume_from = open_run(config.ckpt_path, "last").checkpoint_path if config.ckpt_path else None
     refuse_empty_parts(config.trainer, datamodule)
     refuse_full_disk(Path(config.log_dir), count_parameters(module))
     kept = first_existing(Path(config.log_dir) / experiment_name(config, choices))
-    folder = _run_folder(config, choices, overrides)
+    folder = goes_on.folder if goes_on else _run_folder(config, choices, overrides)
     try:
-        trainer = build_trainer(config, build_callbacks(config, module, datamodule, folder), folder)
+        callbacks = build_callbacks(config, module, datamodule, folder)
+        trainer = build_trainer(config, callbacks, folder)
     except BaseException:
-        remove_empty(folder, kept)
+        if goes_on is None:
+            remove_empty(folder, kept)
         raise
-    log_to_file(folder)
     print_header(datamodule.describe(), count_parameters(module), choices)
     report = first_report(config, choices, folder, datamodule, module)
-    return _Started(datamodule, module, trainer, folder, kept, report, resume_from)
+    if goes_on is not None:
+        report = going_on_report(goes_on, report)
+        _tell(callbacks, goes_on)
+    return _Started(datamodule, module, trainer, folder, kept, report, goes_on)
+
+
+def _tell(callbacks: Sequence[pl.Callback], goes_on: Resumption) -> None:
+    """Say what goes on from where, and let the training know what is different."""
+    for callback in callbacks:
+        if isinstance(callback, LastState):
+            callback.optimizer_options = goes_on.optimizer_options
+            callback.overrules_stopping = goes_on.asks_for_more
+    print_going_on(goes_on.folder, goes_on.state, goes_on.changes)
+
+
+@rank_zero_only
+def _go_back(goes_on: Resumption | None) -> None:
+    """Cut the curves of a run that goes on to where its last state left them."""
+    if goes_on is not None:
+        history = goes_on.state.get("history") if goes_on.checkpoint else {}
+        if history is not None:  # a checkpoint of an earlier version does not know
+            cut_history(goes_on.folder, history)
 
 
 def _train(run: _Started) -> None:
     """Train, then put the best weights into the module."""
-    if not any(p.requires_grad for p in run.module.parameters()):
-        run.trainer.validate(run.module, datamodule=run.datamodule, verbose=False)
+    trainer, module = run.trainer, run.module
+    if not any(p.requires_grad for p in module.parameters()):
+        trainer.validate(module, datamodule=run.datamodule, verbose=False)
         return
-    run.trainer.fit(run.module, datamodule=run.datamodule, ckpt_path=run.resume_from)
-    best = getattr(run.trainer.checkpoint_callback, "best_model_path", "")
+    checkpoint = run.goes_on.checkpoint if run.goes_on else None
+    trainer.fit(module, datamodule=run.datamodule, ckpt_path=checkpoint)
+    run.report["ended_by"] = ended_by(trainer)
+    best = getattr(trainer.checkpoint_callback, "best_model_path", "")
     if best:
-        load_weights(run.module, run.datamodule, load_checkpoint(Path(best)))
+        load_weights(module, run.datamodule, load_checkpoint(Path(best)))
 
 
 def _record(run: _Started, page: RunPage) -> None:

@@ -24,6 +24,7 @@ from src.data.reading.checks import say_date
 from src.files import write_json, write_text
 from src.reporting.run_tables import ratio
 from src.runs.folder import CONFIG, FORECASTS, REPORT, remove_empty
+from src.runs.resuming import Resumption
 from src.training.module import RegressionModule
 
 
@@ -48,6 +49,34 @@ def first_report(
     }
 
 
+def going_on_report(goes_on: Resumption, report: dict[str, Any]) -> dict[str, Any]:
+    """Return the report of a run that goes on: what is the same, and each time it went on."""
+    earlier = goes_on.report
+    again = {
+        "epoch": goes_on.state.get("epoch", 0),
+        "batch": goes_on.state.get("batch", 0),
+        "after": earlier.get("status"),
+        "changes": list(goes_on.changes),
+        "environment": report["environment"],
+    }
+    return report | {
+        "environment": earlier.get("environment", report["environment"]),
+        "resumed": [*earlier.get("resumed", ()), again],
+        "duration_s": earlier.get("duration_s", 0.0),
+    }
+
+
+def ended_by(trainer: pl.Trainer) -> str:
+    """Return what ended a training: early stopping, with its reason, or its length."""
+    for callback in trainer.early_stopping_callbacks if trainer.should_stop else ():
+        passed, best = callback.wait_count, float(callback.best_score)
+        return f"early stopping: {passed} validations without a {callback.monitor} below {best:.6g}"
+    if trainer.should_stop:
+        return "a callback"
+    steps = trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps
+    return "trainer.max_steps" if steps else "trainer.max_epochs"
+
+
 def count_parameters(module: RegressionModule) -> int:
     """Return how many numbers the model has."""
     return sum(p.numel() for p in module.model.parameters())
@@ -65,7 +94,7 @@ def recorded(folder: Path, report: dict[str, Any]) -> Iterator[None]:
     if is_first_process():
         write_text(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(report["config"])))
     write(folder / REPORT, report)
-    started = time.monotonic()
+    started, before = time.monotonic(), report.get("duration_s", 0.0)
     try:
         yield
         report["status"] = "finished"
@@ -83,7 +112,7 @@ def recorded(folder: Path, report: dict[str, Any]) -> Iterator[None]:
         report |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
         raise
     finally:
-        report["duration_s"] = round(time.monotonic() - started, 2)
+        report["duration_s"] = round(before + time.monotonic() - started, 2)
         write(folder / REPORT, report)
 
 

@@ -1,12 +1,17 @@
 """One job of a sweep, in whatever process the launcher puts it: run it, record how it ended."""
 
+import functools
 import logging
 import math
 import multiprocessing
 import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +19,15 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from src.config.compose import own_part
-from src.config.trust import settled
-from src.runs.folder import RUN_FOLDER_VARIABLE
-from src.sweeping import stopping
+from src.config.trust import CheckpointError, settled
+from src.runs import stopping
+from src.runs.folder import REPORT, RUN_FOLDER_VARIABLE
 from src.sweeping.manifest import Job, Manifest, Plan
 
 log = logging.getLogger(__name__)
+
+leads = False
+"""Whether this process leads a sweep; otherwise it works on jobs beside the one that does."""
 
 current: tuple[Path, int] | None = None
 """Sweep folder and number of the job that this process works on, for callbacks that compare."""
@@ -39,17 +47,31 @@ def run_job(config: DictConfig) -> float | None:
         raise RuntimeError(f"{job.name}: not started, an earlier job failed")
     choices = {k: v for k, v in hydra.runtime.choices.items() if k != "sweep"}
     with ExitStack() as stack:
-        if not stopping.leads:
+        if not leads:
             stack.enter_context(_beside(manifest.folder, job))
         ended = stack.enter_context(_recorded(manifest, job))
         # Imported here: the first job of a process pays for torch, the others do not.
         from src.runs.run import run
 
-        objective = run(settled(own_part(config)), choices, job.varied)
+        own, note = settled(own_part(config)), partial(_note_folder, manifest, job)
+        cut_short = _unfinished_run(manifest, job)
+        if cut_short is not None:
+            try:
+                own.resume = str(cut_short)
+                objective = run(own, choices, [], note)
+            except CheckpointError as error:
+                log.warning("%s starts again: %s", job.name, error)
+                cut_short = own.resume = None
+        if cut_short is None:
+            objective = run(own, choices, job.varied, note)
         if objective is not None and math.isfinite(objective):
             ended["objective"] = objective
-    stopping.check()
     return objective
+
+
+def _note_folder(manifest: Manifest, job: Job, folder: Path) -> None:
+    """Write down where a job works: who is killed cannot do it later."""
+    manifest.update(job.index, folder=os.path.relpath(folder, manifest.folder))
 
 
 def job_line(plan: Plan, index: int) -> str:
@@ -71,7 +93,6 @@ def _recorded(manifest: Manifest, job: Job) -> Iterator[dict[str, Any]]:
     """Keep the manifest true about one job; the caller adds to what it says at the end."""
     global current
     current = manifest.folder, job.index
-    os.environ.pop(RUN_FOLDER_VARIABLE, None)
     ended: dict[str, Any] = {}
     with manifest.own(job.index):
         manifest.start(job.index)
@@ -79,24 +100,30 @@ def _recorded(manifest: Manifest, job: Job) -> Iterator[dict[str, Any]]:
             yield ended
             ended |= {"status": "finished"}
         except (SystemExit, KeyboardInterrupt) as stop:
-            terminated = stopping.received or getattr(stop, "code", None) == 143
-            ended |= {"status": "interrupted", "reason": "SIGTERM" if terminated else "SIGINT"}
+            number = signal.SIGTERM if getattr(stop, "code", None) == 143 else signal.SIGINT
+            ended |= {"status": "interrupted", "reason": number.name}
             raise
         except Exception as error:
-            if stopping.received:  # a library made an error of its own of the exit
-                ended |= {"status": "interrupted", "reason": "SIGTERM"}
-                stopping.check()
             ended |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
             foreseen = isinstance(error, ValueError | FloatingPointError)
             log.error("%s: %s", job.name, error, exc_info=None if foreseen else error)
             raise
         finally:
             current = None
-            folder = os.environ.pop(RUN_FOLDER_VARIABLE, None)
-            ended["folder"] = os.path.relpath(folder, manifest.folder) if folder else None
+            os.environ.pop(RUN_FOLDER_VARIABLE, None)
             plan = manifest.end(job.index, **ended)
             print(job_line(plan, job.index), file=sys.__stdout__, flush=True)
             _close_logs()
+
+
+def _unfinished_run(manifest: Manifest, job: Job) -> Path | None:
+    """Return the folder of an earlier start of a job, if it was cut short there."""
+    from src.runs.opening import open_run
+
+    folder = Path(os.path.normpath(manifest.folder / job.folder)) if job.folder else None
+    if folder is None or not (folder / REPORT).is_file():
+        return None
+    return folder if open_run(folder).status in ("killed", "interrupted") else None
 
 
 def _close_logs() -> None:
@@ -113,7 +140,7 @@ def _beside(folder: Path, job: Job) -> Iterator[None]:
     # A pool's process has a parent to follow; submitit's are meant to go on by themselves.
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid is not None:
-        stopping.follow(parent.pid)
+        _follow(parent.pid)
     with (folder / f"job-{job.index}.log").open("a") as file:
         try:
             with redirect_stdout(file), redirect_stderr(file):
@@ -124,3 +151,27 @@ def _beside(folder: Path, job: Job) -> Iterator[None]:
         finally:
             if parent is not None and os.getppid() != parent.pid:
                 os._exit(143)  # the sweep is gone; a pool would wait minutes for its next job
+
+
+@contextmanager
+def leading() -> Iterator[None]:
+    """Let this process lead a sweep: a signal ends it with its exit code."""
+    global leads
+    leads = True
+    try:
+        with stopping.listening():
+            yield
+    finally:
+        leads = False
+
+
+@functools.cache
+def _follow(parent: int) -> None:
+    """Tell this process to stop once `parent` is gone: nobody waits for its result."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -112,7 +112,7 @@ class Manifest:
     def start(self, index: int) -> None:
         """Record that a job starts."""
         attempts = self.read().jobs[index].attempts + 1
-        fresh = {"reason": None, "folder": None, "objective": None, "duration_s": None}
+        fresh = {"reason": None, "objective": None, "duration_s": None}
         begun = {"started": time.time(), "attempts": attempts, "pid": os.getpid()}
         self.update(index, status="running", **begun, **fresh)
 

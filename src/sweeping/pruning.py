@@ -50,6 +50,14 @@ class Pruning(pl.Callback):
             folder, index = job.current
             write_text(_curves(folder) / f"{index}.json", json.dumps(self.losses))
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a trial that goes on needs to know of its epochs before."""
+        return {"losses": list(self.losses), "pruned_at": self.pruned_at}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.losses, self.pruned_at = list(state_dict["losses"]), state_dict["pruned_at"]
+
     def report(self) -> dict[str, Any]:
         """Return what report.json says of it."""
         return {} if self.pruned_at is None else {"pruned_at_epoch": self.pruned_at}

@@ -2,7 +2,7 @@
 
 The sweep folder, lightning_logs/sweeps/<time>, holds sweep.json: every job and how it ended. With
 sweep.resume=true the same command goes on where an earlier one stopped. A job that was cut short
-starts again from its first step, so that each result is the one of an undisturbed run.
+goes on from its last state, and each result is the one of an undisturbed run.
 """
 
 import json
@@ -27,8 +27,8 @@ from rich.text import Text
 from src.config import CONFIG_DIR
 from src.config.keys import quoted
 from src.config.launching import check_hydra
-from src.sweeping import stopping
-from src.sweeping.job import run_job
+from src.runs import stopping
+from src.sweeping.job import leading, run_job
 from src.sweeping.launcher import RecordedLauncher
 from src.sweeping.manifest import Job, Manifest, Plan
 from src.sweeping.plan import Sweep, open_manifest, plan_sweep
@@ -63,7 +63,7 @@ def sweep(config_name: str, command: Sequence[str]) -> int:
         _check_values(asked)
         manifest = open_manifest(asked)
         try:
-            with manifest.adopt(), stopping.leading():
+            with manifest.adopt(), leading():
                 return _run(asked, manifest, config_name, console)
         except BlockingIOError:
             raise ValueError(f"the sweep {manifest.folder} is running") from None
@@ -125,6 +125,8 @@ def _apart_from_seed(config: DictConfig) -> str:
 
 
 def _refuse_relaunching(config: DictConfig) -> None:
+    if config.get("resume") is not None:
+        raise ValueError("resume is for one run; a sweep goes on with sweep.resume=true")
     strategy = str(config.trainer.get("strategy", "auto"))
     if strategy.startswith(("ddp", "fsdp", "deepspeed")) and "spawn" not in strategy:
         raise ValueError(

@@ -88,3 +88,14 @@ def test_lightning_takes_it_for_a_distributed_sampler():
 def test_a_wrong_argument_is_refused_with_its_value(args, message):
     with pytest.raises(ValueError, match=message):
         KeyedBatchSampler(*args)
+
+
+def test_an_epoch_may_begin_at_a_later_batch_and_the_next_one_at_its_first():
+    whole = KeyedBatchSampler(10, 3, seed=0, shuffle=True)
+    whole.set_epoch(4)
+    expected = [batch.tolist() for batch in whole]
+    sampler = KeyedBatchSampler(10, 3, seed=0, shuffle=True)
+    sampler.start_at(4, 2)
+    assert [batch.tolist() for batch in sampler] == expected[2:]
+    assert [batch.tolist() for batch in sampler] == expected
+    assert len(sampler) == 4

@@ -73,7 +73,7 @@ def test_a_running_run_whose_process_is_gone_is_dead(tmp_path):
     gone = 2**22 + 1  # above the largest process number of Linux
     (folder / f"events.out.tfevents.1.{socket.gethostname()}.{gone}.0").touch()
     runs = load_runs(tmp_path)
-    assert runs["status"].tolist() == ["dead"]
+    assert runs["status"].tolist() == ["killed"]
     assert runs["reason"].tolist() == [f"its process {gone} is gone"]
 
 

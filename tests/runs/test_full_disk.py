@@ -35,12 +35,12 @@ def test_a_run_whose_report_cannot_be_begun_leaves_nothing(composed, tmp_path):
 
 def test_a_checkpoint_that_cannot_be_written_ends_the_run_as_failed(composed, tmp_path):
     config, choices = composed("experiment=price_lstm", *TINY, "logger=none")
-    with no_file_larger_than(13000), pytest.raises(OSError, match=r"best\.ckpt"):
+    with no_file_larger_than(13000), pytest.raises(OSError, match=r"last\.ckpt"):
         run(config, choices, [])
     (folder,) = tmp_path.glob("lightning_logs/*/*")
     report = report_of(folder)
     assert report["status"] == "failed"
-    assert "best.ckpt" in report["reason"]
+    assert "last.ckpt" in report["reason"]
     assert not list((folder / "checkpoints").iterdir())
 
 

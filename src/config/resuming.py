@@ -1,0 +1,117 @@
+"""What a command line may change of a run that goes on, and what it may not."""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from src.config import CONFIG_DIR
+from src.config.compose import own_part
+from src.config.overrides import parse
+from src.config.trust import settled
+
+HOW = ("trainer", "callbacks", "logger")
+"""Parts of a config that a run may go on with another of: how it is trained and watched."""
+WHERE = ("resume", "name", "log_dir")
+"""Keys that say which run is meant, or where it lies."""
+
+
+def asked_for(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
+    """Return every value that a command line asks for, by dotted key.
+
+    Args:
+        config: what was composed of the line, resolved.
+        overrides: its `key=value` items; of a group all values count, of a preset those in which it
+            differs from no preset.
+
+    Returns:
+        Values; of a group named on the line that tells how a run is trained, the whole of it.
+    """
+    keys = [override.key_or_group for override in parse(overrides)]
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        default = dict(leaves(settled(own_part(compose("train")))))
+    values = dict(leaves(config))
+    asked = {k: v for k, v in values.items() if k not in default or default[k] != v}
+    for key in keys:
+        asked |= {k: v for k, v in values.items() if k == key or k.startswith(f"{key}.")}
+    whole = {k: OmegaConf.to_container(config[k], resolve=True) for k in keys if k in HOW}
+    parts = {k: v for k, v in asked.items() if k.split(".")[0] not in (*WHERE, *whole)}
+    return whole | parts
+
+
+def going_on(
+    stored: Mapping[str, Any], asked: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the config with which a run goes on, and what of it is new, a line each.
+
+    Args:
+        stored: the run's own config.
+        asked: values by dotted key, as of `asked_for`.
+
+    Raises:
+        ValueError: a value differs that makes it another run.
+
+    >>> going_on({"trainer": {"max_epochs": 20}, "seed": 0}, {"trainer.max_epochs": 40, "seed": 0})
+    ({'trainer': {'max_epochs': 40}, 'seed': 0}, ['trainer.max_epochs: 20 -> 40'])
+    """
+    now: dict[str, Any] = copy.deepcopy(dict(stored))
+    for key, value in asked.items():
+        *parents, last = key.split(".")
+        node = now
+        for parent in parents:
+            inner = node.get(parent)
+            child = dict(inner) if isinstance(inner, Mapping) else {}
+            node[parent] = child
+            node = child
+        node[last] = value
+    changes = difference(stored, now)
+    for change in changes:
+        key = change.partition(":")[0]
+        is_option = key.startswith("optimizer.") and not key.endswith("_")
+        if key.split(".")[0] not in HOW and not is_option:
+            raise ValueError(
+                f"resume: {change} makes it another run; what may change is {', '.join(HOW)} and "
+                "the optimizer's options"
+            )
+    return now, changes
+
+
+def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Say which keys of two configs differ, with their values.
+
+    >>> difference({"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2})
+    ['a.b: 1 -> 3']
+    """
+    old, new = dict(leaves(before)), dict(leaves(now))
+    keys = dict.fromkeys([*old, *new])
+    return [f"{k}: {old.get(k)} -> {new.get(k)}" for k in keys if old.get(k) != new.get(k)]
+
+
+def is_same_run(stored: Mapping[str, Any], config: DictConfig) -> bool:
+    """Say whether a run's config is what a command line asks for, but for how it is trained."""
+    parts = (*HOW, *WHERE, "ckpt_path")
+    before, now = ({k: v for k, v in c.items() if k not in parts} for c in (stored, plain(config)))
+    return not difference(before, now)
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """Return a config as plain values, resolved."""
+    values = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every value of nested mappings by its dotted key; an empty mapping is a value.
+
+    >>> list(leaves({"a": {"b": [1, 2]}, "c": {}}))
+    [('a.b', [1, 2]), ('c', {})]
+    """
+    values: Any = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+    if isinstance(values, Mapping) and values:
+        for key, value in values.items():
+            yield from leaves(value, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, values
