@@ -43,6 +43,7 @@ class MemoryMonitor(Callback):
             raise ValueError(f"every_n_steps must be at least 1, got {every_n_steps}")
         super().__init__()
         self.every_n_steps = every_n_steps
+        self._restored: dict[str, Any] = {}
         self._reset()
 
     def _reset(self) -> None:
@@ -50,9 +51,19 @@ class MemoryMonitor(Callback):
         self.history: list[dict[str, Any]] = []
         self._board = LogWriter(())
         self._last_step = 0
+        vars(self).update(self._restored)
+        self._restored = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was recorded."""
+        return {"latest": self.latest, "history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint, once the fit starts."""
+        self._restored = dict(state_dict)
 
     def on_train_start(self, trainer: Any, pl_module: nn.Module) -> None:
-        """Forget an earlier fit, and find the loggers."""
+        """Forget an earlier fit, unless this one goes on from its checkpoint; find the loggers."""
         self._reset()
         self._board = LogWriter(trainer.loggers if trainer.is_global_zero else ())
         self._last_step = trainer.global_step

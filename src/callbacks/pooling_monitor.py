@@ -15,6 +15,7 @@ from src.diagnostics.isolation import untouched
 from src.diagnostics.lightning.callback import Callback, History
 from src.diagnostics.lightning.log_writer import LogWriter
 from src.diagnostics.lightning.stand_in import StandIn
+from src.diagnostics.lightning.state import from_state, to_state
 from src.diagnostics.measuring.async_copy import Inbox, Pending
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ MAX_ROWS = 256
 """Records kept of each pooling; beyond, every second one is dropped."""
 IMAGE_EVERY = 10
 """Records between two images, each of which shows all records so far."""
+_REMEMBERED = ("latest", "recorded_steps", "_histories", "_names")
 
 
 class PoolingMonitor(Callback):
@@ -65,6 +67,7 @@ class PoolingMonitor(Callback):
         super().__init__()
         self.every_n_steps = every_n_steps
         self.log_every_n_steps = log_every_n_steps
+        self._restored: dict[str, Any] = {}
         self._reset()
 
     def _reset(self) -> None:
@@ -80,6 +83,8 @@ class PoolingMonitor(Callback):
         self._armed = False
         self._idle = 0
         self._step = 0
+        vars(self).update(self._restored)
+        self._restored = {}
 
     @property
     def history(self) -> dict[str, list[dict[str, Any]]]:
@@ -87,7 +92,7 @@ class PoolingMonitor(Callback):
         return {name: history.records for name, history in self._histories.items()}
 
     def on_fit_start(self, trainer: Any, pl_module: nn.Module) -> None:
-        """Forget what an earlier fit left."""
+        """Forget what an earlier fit left, unless this one goes on from its checkpoint."""
         self._reset()
 
     def on_train_start(self, trainer: Any, pl_module: nn.Module) -> None:
@@ -144,6 +149,15 @@ class PoolingMonitor(Callback):
         if self._hooks is not None:
             self._hooks.remove()
             self._hooks = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was recorded."""
+        self._inbox.drain()
+        return {name: to_state(getattr(self, name)) for name in _REMEMBERED}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint, once the fit starts."""
+        self._restored = {name: from_state(state) for name, state in state_dict.items()}
 
     def report(self) -> dict[str, Any]:
         """Return the latest statistics and the history as plain JSON values."""

@@ -36,7 +36,7 @@ def state_of(folder, name="last"):
 
 @pytest.mark.parametrize(
     ("variant", "steps"),
-    [("each_epoch", (16,)), ("dropout_each_step", (45,))],
+    [("each_epoch", (16,)), ("dropout_each_step", (45,)), ("monitored", (37,))],
 )
 def test_a_killed_run_ends_bitwise_like_one_that_was_not(tmp_path, variant, steps):
     tried = list(kill_at_steps(VARIANTS[variant], steps, tmp_path))

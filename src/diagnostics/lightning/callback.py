@@ -87,11 +87,15 @@ class OptimizerSteps:
 
     Args:
         is_first: whether it is the first one seen; parameters in no optimiser are measured with it.
+        before: steps it made before this fit, which goes on from a checkpoint.
+
+    Attributes:
+        before: steps made so far.
     """
 
-    def __init__(self, is_first: bool) -> None:
+    def __init__(self, is_first: bool, before: int = 0) -> None:
         self.is_first = is_first
-        self._steps = 0
+        self.before = before
         self._last_key: int | None = None
         self._size = -1
         self._parameters: list[tuple[str, nn.Parameter]] = []
@@ -108,8 +112,8 @@ class OptimizerSteps:
         if key == self._last_key:
             return None
         self._last_key = key
-        self._steps += 1
-        return self._steps - 1
+        self.before += 1
+        return self.before - 1
 
     def parameters(
         self, trainer: Any, pl_module: nn.Module, optimizer: Optimizer

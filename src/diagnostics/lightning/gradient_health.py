@@ -35,11 +35,17 @@ from .presentation import (
     show_details,
     show_diagnosis,
 )
+from .state import from_state, to_state
 
 log = logging.getLogger(__name__)
 
 HISTORY = 256
 """Measurements and losses kept in memory."""
+
+_REMEMBERED = (
+    *("diagnosis", "alerts", "measurements", "history", "_first_weight", "_num_batches_seen"),
+    *("_losses", "_windows", "_suspects", "_examined", "_replays"),
+)
 
 
 class GradientHealth(Callback):
@@ -111,6 +117,7 @@ class GradientHealth(Callback):
             SuspicionWindows, details_per_window, needed_windows, among_windows
         )
         self._num_batches = num_batches
+        self._restored: dict[str, Any] = {}
         self._reset()
 
     def _reset(self) -> None:
@@ -131,6 +138,9 @@ class GradientHealth(Callback):
         self._suspects: set[Suspicion] = set()
         self._examined: set[Suspicion] = set()
         self._replays = 0
+        self._steps_before: list[int] = self._restored.pop("steps", [])
+        vars(self).update(self._restored)
+        self._restored = {}
 
     @property
     def latest(self) -> dict[str, float]:
@@ -138,7 +148,7 @@ class GradientHealth(Callback):
         return measurement_scalars(self.measurements[-1]) if self.measurements else {}
 
     def on_fit_start(self, trainer: Any, pl_module: nn.Module) -> None:
-        """Forget what an earlier fit left."""
+        """Forget what an earlier fit left, unless this one goes on from its checkpoint."""
         self._reset()
 
     def on_train_start(self, trainer: Any, pl_module: nn.Module) -> None:
@@ -159,7 +169,9 @@ class GradientHealth(Callback):
         """Measure, if this step of this optimiser is due."""
         steps = self._steps.get(id(optimizer))
         if steps is None:
-            steps = self._steps[id(optimizer)] = OptimizerSteps(is_first=not self._steps)
+            before = self._steps_before[len(self._steps) :][:1]
+            steps = OptimizerSteps(is_first=not self._steps, before=before[0] if before else 0)
+            self._steps[id(optimizer)] = steps
         # Under automatic optimisation a batch makes one step; to ask for the step costs more.
         automatic = pl_module.automatic_optimization
         count = steps.count(self._num_batches_seen if automatic else trainer.global_step)
@@ -192,6 +204,16 @@ class GradientHealth(Callback):
         if isinstance(exception, ArithmeticError) and self._batches:
             self._inbox.drain()
             self._diagnose(trainer, pl_module)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that later measurements and diagnoses depend on, but for the batches."""
+        self._inbox.drain()
+        remembered = {name: to_state(getattr(self, name)) for name in _REMEMBERED}
+        return remembered | {"steps": [steps.before for steps in self._steps.values()]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint, once the fit starts."""
+        self._restored = {name: from_state(state) for name, state in state_dict.items()}
 
     def report(self) -> dict[str, Any]:
         """Return the diagnosis, the alerts and the latest zero fractions as plain JSON values."""
