@@ -140,7 +140,7 @@ class Command:
     def _check(self, job: Job) -> None:
         """Refuse a line that leaves out what the command is about, or a missing extra."""
         for key, default in command_keys(self.name).values.items():
-            if default == "???" and job.config.get(key) in (None, "???", []):
+            if default in ("???", []) and job.config.get(key) in (None, "???", []):
                 word = "<run folder>" if key == self.word else f"{key}=..."
                 raise ValueError(f"{key} is missing: python -m src.{self.name} {word}")
         if self.needs:
@@ -186,11 +186,12 @@ def _overrides(line: argparse.Namespace, keys: Keys, word: str | None) -> list[s
             overrides.append(f"{key}={_written(value, keys.values[key])}")
     if bare and word is None:
         raise ValueError(f"{bare[0]!r} is no key=value")
-    if len(bare) > 1 and word != "runs":
+    takes_several = isinstance(keys.values.get(str(word)), list)
+    if len(bare) > 1 and not takes_several:
         raise ValueError(f"one run is expected, got {' '.join(bare)}")
     if bare:
         value = ",".join(map(quoted, bare))
-        overrides.append(f"{word}=[{value}]" if word == "runs" else f"{word}={value}")
+        overrides.append(f"{word}=[{value}]" if takes_several else f"{word}={value}")
     if line.config_dir is not None:
         overrides.append(f"hydra.searchpath=[{quoted(_folder(line.config_dir))}]")
     return overrides

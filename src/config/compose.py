@@ -125,6 +125,9 @@ def _explain(error: Exception, config_name: str, job: Sequence[str]) -> str:
         key, value = override.key_or_group, override.value()
         options = _options(key)
         if options:
+            is_ours = not is_hydra(override) and not override.is_add()
+            if is_ours and key not in _groups(config_name):
+                return f"{key}: {config_name} has no such group; see --help"
             if isinstance(value, str) and value not in options:
                 plugins = (
                     "; pip install '.[sweep,search]' brings more" if is_hydra(override) else ""
@@ -151,8 +154,13 @@ def _keys(config_name: str, groups: list[str] | None = None) -> list[str]:
         config = compose(config_name, groups or [])
     except HydraException:
         config = compose(config_name, [])
-    names = [f.name for f in CONFIG_DIR.iterdir() if f.is_dir() and f.name != "hydra"]
-    return sorted({*_dotted(OmegaConf.to_container(config, resolve=False), ""), *names})
+    plain = OmegaConf.to_container(config, resolve=False)
+    return sorted({*_dotted(plain, ""), *_groups(config_name)})
+
+
+def _groups(config_name: str) -> list[str]:
+    """Return the names of the groups that a command's config is made of."""
+    return [group.name for group in command_keys(config_name).groups]
 
 
 def _dotted(node: Any, path: str) -> Iterator[str]:
