@@ -31,10 +31,12 @@ class PoolingHooks:
 
     Attributes:
         caught: by name, what came out of the poolings among them; the last call counts.
+        error: what went wrong in a hook; raised there it would end the step.
     """
 
     def __init__(self, modules: Iterable[tuple[str, nn.Module]]) -> None:
         self.caught: dict[str, Caught] = {}
+        self.error: Exception | None = None
         self._handles = [
             module.register_forward_hook(self._hook(name), with_kwargs=True)
             for name, module in modules
@@ -47,6 +49,12 @@ class PoolingHooks:
         self._handles.clear()
 
     def _hook(self, name: str) -> Any:
+        def listen(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            try:
+                note(module, args, kwargs, output)
+            except Exception as error:
+                self.error = self.error or error
+
         def note(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             if not is_pooled(output):
                 return
@@ -59,7 +67,7 @@ class PoolingHooks:
                         value.register_hook(_norm_keeper(caught))
                     return
 
-        return note
+        return listen
 
 
 def _norm_keeper(caught: Caught) -> Any:

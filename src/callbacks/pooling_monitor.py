@@ -129,6 +129,8 @@ class PoolingMonitor(Callback):
         hooks, self._hooks = self._hooks, None
         if hooks is not None:
             hooks.remove()
+            if hooks.error is not None:
+                raise hooks.error
         if trainer.global_step == self._step:
             return
         caught = self._replayed(trainer, pl_module, batch) if hooks is None else hooks.caught

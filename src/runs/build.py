@@ -21,6 +21,7 @@ from src.models.regressor import build_regressor
 from src.runs.checkpoint import AtomicCheckpointIO
 from src.runs.folder import CHECKPOINTS
 from src.runs.last_state import LastState
+from src.runs.observers import guarded
 from src.training.module import RegressionModule
 
 
@@ -138,7 +139,7 @@ def build_callbacks(
             facts: dict[str, Any] = {"dirpath": str(folder / CHECKPOINTS)} if is_checkpoint else {}
             if node.get("save_last"):  # of an earlier config: its last one was the last best
                 facts["save_last"] = False
-            callbacks.append(build(node, **facts))
+            callbacks.append(guarded(build(node, **facts)))
     if "last_state" not in config.callbacks:
         callbacks.append(LastState(str(folder / CHECKPOINTS)))
     prior_callbacks = module.prior.callbacks() if module.prior is not None else ()

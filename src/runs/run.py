@@ -1,5 +1,6 @@
 """One run from a composed config to a finished run folder."""
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -39,6 +40,7 @@ from src.runs.folder import (
     run_name,
 )
 from src.runs.last_state import LastState
+from src.runs.observers import failures
 from src.runs.process import (
     keep_freed_memory,
     log_to_file,
@@ -51,6 +53,7 @@ from src.runs.run_report import (
     best_so_far,
     callback_reports,
     count_parameters,
+    divergence,
     ended,
     ended_by,
     first_report,
@@ -61,6 +64,8 @@ from src.runs.run_report import (
     write_forecasts,
 )
 from src.training.module import RegressionModule
+
+log = logging.getLogger(__name__)
 
 
 def run(
@@ -173,6 +178,8 @@ def _train(run: _Started) -> None:
     checkpoint = run.goes_on.checkpoint if run.goes_on else None
     trainer.fit(module, datamodule=run.datamodule, ckpt_path=checkpoint)
     run.report["ended_by"] = ended_by(trainer)
+    if trainer.should_stop:
+        log.info("the training was ended by %s", run.report["ended_by"])
     best = getattr(trainer.checkpoint_callback, "best_model_path", "")
     if best:
         load_weights(module, run.datamodule, load_checkpoint(Path(best)))
@@ -185,6 +192,11 @@ def _record(run: _Started, page: RunPage) -> None:
     report |= {"truth": truth} if (truth := datamodule.truth()) else {}
     run.trainer.test(module, datamodule=datamodule, verbose=False)
     report |= {"test": scores_report(module), **callback_reports(run.trainer)}
+    if failed := failures(run.trainer):
+        report["failed_callbacks"] = failed
+    if warning := divergence(report, datamodule):
+        report["warning"] = warning
+        log.warning(warning)
     write_forecasts(run.folder, module, datamodule)
     rank_zero_only(write_calibration)(run.folder, module, datamodule)
     days = [datamodule.dates[int(row["row"])] for row in module.forecasts]

@@ -27,6 +27,9 @@ from src.runs.folder import CONFIG, FORECASTS, REPORT, remove_empty
 from src.runs.resuming import Resumption
 from src.training.module import RegressionModule
 
+DIVERGED = 1e3
+"""Times the loss of a constant forecast from which on a training is said to have diverged."""
+
 
 def first_report(
     config: DictConfig,
@@ -64,6 +67,19 @@ def going_on_report(goes_on: Resumption, report: dict[str, Any]) -> dict[str, An
         "resumed": [*earlier.get("resumed", ()), again],
         "duration_s": earlier.get("duration_s", 0.0),
     }
+
+
+def divergence(report: Mapping[str, Any], datamodule: PriceDataModule) -> str | None:
+    """Return what to say of a training that ended far from anything useful; None of any other."""
+    loss = report["best"]["val_loss"]
+    constant = float(datamodule.datasets["val"].y.double().square().mean())
+    if loss is None or loss <= DIVERGED * constant:
+        return None
+    lr = (report["config"].get("optimizer") or {}).get("lr")
+    return (
+        f"the training diverged: its best validation loss is {loss:.3g}, that of a constant "
+        f"forecast {constant:.3g}; try a smaller optimizer.lr than {lr}"
+    )
 
 
 def ended_by(trainer: pl.Trainer) -> str:

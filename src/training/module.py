@@ -85,13 +85,29 @@ class RegressionModule(pl.LightningModule):
         loss, aux_loss = self._losses(batch)
         # Logging walks every metric: a third of a small model's step if done at each one.
         logs_now = (self.trainer.global_step + 1) % self._log_every_n_steps == 0
-        # Reading a value stalls a GPU, so there it is read only when it is logged anyway.
+        # Reading a value stalls a GPU, so there it is read only when it is logged anyway: the one
+        # check of each step is that of the gradients.
         if loss.device.type == "cpu" or logs_now:
             self._refuse_non_finite(loss)
         if logs_now:
             self.log("train/loss", loss, prog_bar=True)
             self.log("train/aux_loss", aux_loss)
         return loss
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Refuse a gradient that is not finite before it reaches the weights.
+
+        A loss scaler does so itself: it skips the step and tries a smaller scale.
+
+        Raises:
+            FloatingPointError: naming the parameter and the step.
+        """
+        if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
+            return
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        grads = [p.grad for p in parameters if p.grad is not None]
+        if grads and not bool(torch.stack(torch._foreach_norm(grads)).isfinite().all()):
+            self._refuse_non_finite_gradient()  # or a norm too large for float32
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Add one batch to the validation metrics."""
@@ -153,6 +169,10 @@ class RegressionModule(pl.LightningModule):
         metrics.reset()
         loss = torch.cat(self._squared_errors).mean()
         self._squared_errors.clear()
+        if not bool(loss.isfinite()):
+            name = {"val": "validation"}.get(stage, stage)
+            step = self.trainer.global_step
+            raise FloatingPointError(f"{name} loss is {loss.item()} at step {step}")
         skill = skill_score(scores["model"]["rmse"], scores["baseline"]["rmse"])
         self.log(f"{stage}/loss", loss, prog_bar=stage == "val", sync_dist=True)
         self.log(f"{stage}/skill", skill, prog_bar=stage == "val", sync_dist=True)
@@ -167,6 +187,15 @@ class RegressionModule(pl.LightningModule):
                 f"training loss is {loss.item()} at step {self.trainer.global_step}: "
                 "stopped before the weights were changed"
             )
+
+    def _refuse_non_finite_gradient(self) -> None:
+        for name, parameter in self.named_parameters():
+            grad = parameter.grad
+            if grad is not None and not bool(grad.isfinite().all()):
+                raise FloatingPointError(
+                    f"the gradient of {name} is not finite at step {self.trainer.global_step}: "
+                    "stopped before the weights were changed"
+                )
 
 
 def _at_least_float32(values: Tensor) -> Tensor:
