@@ -65,8 +65,9 @@ def refuse_full_disk(parent: Path, parameters: int) -> None:
     """
     # Two checkpoints and one being written, each with weights and two moments; curves and records.
     needed = 3 * 3 * 4 * parameters + MIB
-    free = shutil.disk_usage(first_existing(parent)).free
-    if free < needed:
+    disk = shutil.disk_usage(first_existing(parent))
+    free = disk.free
+    if disk.total and free < needed:  # a file system that tells no size, such as /proc, has 0
         raise ValueError(
             f"log_dir: {free / MIB:.1f} MiB are free in {parent}, "
             f"a run of this model writes about {needed / MIB:.1f} MiB"
