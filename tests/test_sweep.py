@@ -87,14 +87,14 @@ def test_a_job_in_a_sweep_is_bitwise_the_run_alone(swept, tiny_run):
 
 def test_a_failed_job_is_reported_with_its_reason_and_the_others_finish(swept, capfd):
     zipped = ("sweep.zip=true", "seed=0,1,2")
-    bad = ("trainer.precision=32-true,nonsense,32-true", "optimizer.lr=1e-3,1e-3,1e30")
+    bad = ("trainer.limit_val_batches=2,0.001,2", "optimizer.lr=1e-3,1e-3,1e30")
     code, (_, plan) = swept(*zipped, *bad)
     assert code == 1
     assert statuses(plan) == ["finished", "failed", "failed"]
-    assert "nonsense" in plan["jobs"][1]["reason"]
+    assert "0.001 of 2 batches" in plan["jobs"][1]["reason"]
     assert "loss is" in plan["jobs"][2]["reason"]
     table = capfd.readouterr().out.split("3 jobs: 1 finished, 2 failed")[1]
-    assert "nonsense" in table
+    assert "0.001" in table
     assert "FloatingPointError" in table
 
 
@@ -118,6 +118,7 @@ def test_resume_runs_only_what_is_unfinished(swept):
 
 
 BLOCKS = "sweep.blocks={a: {pooling: 'last,mean'}, b: {pooling: last}, lr: {optimizer.lr: '1e30'}}"
+DEEP = BLOCKS.replace("optimizer.lr: '1e30'", "model.num_layers: '0'")
 
 
 def test_blocks_run_as_one_sweep_and_resume_as_one(swept):
@@ -190,7 +191,8 @@ def test_a_sweep_that_runs_is_not_started_a_second_time(swept, capfd):
         ((BLOCKS, "sweep.only=[]"), "sweep.only is empty; choose from a, b, lr"),
         (("sweep.only=[a]",), "this sweep has no blocks"),
         (("sweep.blocks={a: {pooling: 'mean,gatd'}}",), "did you mean gated"),
-        ((BLOCKS.replace("1e30", "-1"), "seed=0,1"), "job 4 (optimizer.lr=-1 seed=0)"),
+        ((BLOCKS.replace("1e30", "-1"), "seed=0,1"), "optimizer.lr: expected"),
+        ((DEEP, "seed=0,1"), "job 4 (model.num_layers=0 seed=0)"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_written(
@@ -302,7 +304,7 @@ def test_a_raising_a_nan_and_a_killed_job_sink_nothing_under_joblib(swept, tmp_p
     jobs = (
         "sweep.zip=true",
         "seed=0,1,2,3,4",
-        "trainer.precision=32-true,nonsense,32-true,32-true,32-true",
+        "trainer.limit_val_batches=2,0.001,2,2,2",
         "optimizer.lr=1e-3,1e-3,1e30,1e-3,1e-3",
     )
     joblib = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")

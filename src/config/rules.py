@@ -55,9 +55,10 @@ def shown(value: Any) -> str:
     """Return a value as a command line would have it, cut where it is long.
 
     >>> shown(None), shown("abc"), shown([1, True]), shown(float("nan"))
-    ('null', 'abc', '[1, true]', 'NaN')
+    ('null', 'abc', '[1, true]', 'nan')
     """
-    text = value if isinstance(value, str) and value else json.dumps(value)
+    as_typed = isinstance(value, float) or (isinstance(value, str) and value)
+    text = str(value) if as_typed else json.dumps(value)
     return text if len(text) <= 100 else f"{text[:100]}..."
 
 

@@ -9,8 +9,8 @@ BASE = ["experiment=price_lstm"]
 
 REFUSED = [
     ("optimizer.lr=abc", "a finite number of at least 0, got abc"),
-    ("optimizer.lr=nan", "a finite number of at least 0, got NaN"),
-    ("optimizer.lr=inf", "a finite number of at least 0, got Infinity"),
+    ("optimizer.lr=nan", "a finite number of at least 0, got nan"),
+    ("optimizer.lr=inf", "a finite number of at least 0, got inf"),
     ("optimizer.lr=-0.1", "a finite number of at least 0, got -0.1"),
     ("+optimizer.betas=[0.9,1.0]", "two shares from 0 and below 1"),
     ("optimizer.fused=abc", "null or true | false"),

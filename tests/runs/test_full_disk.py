@@ -57,6 +57,8 @@ def test_no_run_is_finished_whose_last_records_did_not_reach_the_disk(tmp_path):
 
 
 def test_a_disk_too_small_for_the_run_is_refused_with_what_is_free(tmp_path, monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(total=1 << 30, free=1 << 19))
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda path: SimpleNamespace(total=1 << 30, free=1 << 19)
+    )
     with pytest.raises(ValueError, match=r"log_dir: 0\.5 MiB are free .* about 1\.3 MiB"):
         refuse_full_disk(tmp_path / "not" / "there", parameters=10_000)
