@@ -151,7 +151,7 @@ class Run:
 
     @cached_property
     def datamodule(self) -> PriceDataModule:
-        """The data it was trained on, read again, set up.
+        """The data it was trained on, read again, set up; a warning says where it differs.
 
         Raises:
             ValueError: the file is not there any more, or cannot be used.
@@ -161,7 +161,18 @@ class Run:
         datamodule = build_datamodule(self.config)
         if schedule := schedule_of(datamodule):
             schedule.step = self.checkpoint["global_step"]
+        if difference := self.other_prices(datamodule):
+            log.warning("%s", difference)
         return datamodule
+
+    def other_prices(self, datamodule: PriceDataModule) -> str | None:
+        """Say how data differs from what it was trained on; None if it does not, or none knows."""
+        from src.data.identity import how_it_differs
+
+        before = self.checkpoint["hyper_parameters"].get("prices")
+        how = how_it_differs(before, datamodule.table) if before else None
+        name = datamodule.data_name
+        return f"{name} is not what this run was trained on: {how}" if how else None
 
     @cached_property
     def calibration(self) -> Calibration | None:

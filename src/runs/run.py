@@ -129,6 +129,8 @@ def _build(config: DictConfig, choices: Mapping[str, Any], overrides: list[str])
         config, choices = goes_on.config, goes_on.report.get("choices", choices)
     pl.seed_everything(config.seed, verbose=False)
     datamodule = build_datamodule(config)
+    if goes_on is not None:
+        goes_on.refuse_other_prices(datamodule)
     module = build_module(config, datamodule)
     module.example_input_array = torch.zeros(1, datamodule.context_length, datamodule.num_features)
     choices = effective_choices(choices, module)

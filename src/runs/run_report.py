@@ -20,6 +20,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 
 from src.data import PriceDataModule
+from src.data.identity import identity
 from src.data.reading.checks import say_date
 from src.files import write_json, write_text
 from src.reporting.run_tables import ratio
@@ -46,7 +47,7 @@ def first_report(
         "seed": config.seed,
         "choices": dict(choices),
         "config": OmegaConf.to_container(config, resolve=True),
-        "data": datamodule.describe(),
+        "data": {**datamodule.describe(), "sha256": identity(datamodule.table)["sha256"]},
         "parameters": count_parameters(module),
         "environment": environment(),
     }

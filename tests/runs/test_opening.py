@@ -2,11 +2,16 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 
+from src.config import CONFIG_DIR
 from src.config.trust import CheckpointError
+from src.runs.evaluation import score_run
 from src.runs.opening import open_run
+from src.runs.run import run
 
 
 def test_a_folder_stands_for_its_best_checkpoint_and_a_file_for_itself(tmp_path):
@@ -95,3 +100,40 @@ def test_a_report_is_read_without_torch(kept_run):
         "assert not {'torch', 'lightning', 'hydra'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.fixture
+def run_on_a_file(tiny_run, tmp_path):
+    """Return a run and the file of prices that it was trained on."""
+    file = tmp_path / "prices.csv"
+    first = np.datetime64("2001-01-01")
+    days = [str(first + n) for n in range(672)]
+    closes = 100 + np.random.default_rng(0).standard_normal(len(days)).cumsum()
+    lines = [f"{day},{close:.2f}" for day, close in zip(days, closes, strict=True)]
+    file.write_text("\n".join(["date,close", *lines]))
+    own = ("experiment=price_lstm", f"data.path={file}", "data.context_length=5", "logger=none")
+    return tiny_run(*own), file
+
+
+def test_data_that_changed_since_is_named_with_how(run_on_a_file, capfd):
+    folder, file = run_on_a_file
+    scores = score_run(str(folder), "test", _trainer())
+    assert capfd.readouterr().err == ""
+    file.write_text(file.read_text() + "\n2003-01-02,100.00")
+    again = score_run(str(folder), "test", _trainer())
+    error = capfd.readouterr().err
+    assert "is not what this run was trained on: 1 row was added, to 2003-01-02" in error
+    assert again != scores
+
+
+def test_a_run_does_not_go_on_with_other_data(run_on_a_file, composed):
+    folder, file = run_on_a_file
+    file.write_text(file.read_text().replace("2001-01-01,100", "2001-01-01,101"))
+    config, choices = composed(f"resume={folder}", "trainer.max_epochs=3")
+    with pytest.raises(ValueError, match=r"resume: .*the same 672 days with other prices"):
+        run(config, choices, ["trainer.max_epochs=3"])
+
+
+def _trainer():
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        return compose("evaluate", ["trainer=cpu"])
