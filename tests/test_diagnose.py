@@ -90,8 +90,8 @@ def test_the_printed_view_names_causes_and_options(monkeypatch, capsys):
     [
         (["nowhere"], "nowhere"),
         (["poling=mean"], "did you mean pooling"),
-        (["--batches=0"], "batches must be a whole number of at least 1, got 0"),
-        (["batches=all"], "got 'all'"),
+        (["--batches=0"], "batches: expected a whole number of at least 1, got 0"),
+        (["batches=all"], "got all"),
         (["a", "pooling=mean"], "one run folder"),
         (["model.num_heads=3"], "num_heads"),
     ],

@@ -104,6 +104,10 @@ def _recorded(manifest: Manifest, job: Job) -> Iterator[dict[str, Any]]:
             ended |= {"status": "interrupted", "reason": number.name}
             raise
         except Exception as error:
+            if stopping.received is not None:  # a library made an error of its own of the exit
+                ended |= {"status": "interrupted"}
+                ended |= {"reason": signal.Signals(stopping.received).name}
+                stopping.check()
             ended |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
             foreseen = isinstance(error, ValueError | FloatingPointError)
             log.error("%s: %s", job.name, error, exc_info=None if foreseen else error)

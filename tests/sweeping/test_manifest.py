@@ -29,13 +29,13 @@ def test_what_is_written_is_read(tmp_path):
     )
 
 
-def test_a_job_that_starts_again_forgets_how_it_ended(tmp_path):
+def test_a_job_that_starts_again_forgets_how_it_ended_and_keeps_its_folder(tmp_path):
     manifest = Manifest.create(tmp_path, plan_of(1))
     manifest.start(0)
     manifest.end(0, "failed", reason="why", folder="run")
     manifest.start(0)
     job = manifest.read().jobs[0]
-    assert (job.status, job.reason, job.folder, job.attempts) == ("running", None, None, 2)
+    assert (job.status, job.reason, job.folder, job.attempts) == ("running", None, "run", 2)
 
 
 def change_often(folder, index):
