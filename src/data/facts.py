@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,7 +11,15 @@ import torch
 from torch import Tensor
 
 from src.data.datamodule import PriceDataModule
-from src.data.scaling import InputScaling, Persistence, TargetScaling, persistence_of
+from src.data.preparation import FEATURES
+from src.data.scaling import (
+    INPUTS,
+    TARGETS,
+    InputScaling,
+    Persistence,
+    TargetScaling,
+    persistence_of,
+)
 
 
 @dataclass(frozen=True)
@@ -86,9 +95,10 @@ class DataFacts:
 
         Raises:
             KeyError: If one is missing.
+            ValueError: If one is what no data has.
         """
         scaling = values["input_scaling"]
-        return cls(
+        facts = cls(
             features=values["features"],
             context_length=values["context_length"],
             feature_mean=torch.tensor(values["feature_mean"], dtype=torch.float32),
@@ -97,3 +107,26 @@ class DataFacts:
             target_scaling=TargetScaling(**values["target_scaling"]),
             frequency=values.get("frequency"),
         )
+        for name, is_possible in facts._possible().items():
+            if not is_possible:
+                raise ValueError(f"{name} is {str(values[name])[:60]}")
+        return facts
+
+    def _possible(self) -> dict[str, bool]:
+        """Say of each fact whether there can be data of which it is true."""
+        length, mean, std = self.context_length, self.feature_mean, self.feature_std
+        is_price, scaling = self.features == "prices", self.input_scaling
+        return {
+            "features": self.features in (*FEATURES, "scenario"),
+            "context_length": type(length) is int and length >= 1,
+            "feature_mean": mean.ndim == 1 and len(mean) > 0 and bool(mean.isfinite().all()),
+            "feature_std": std.shape == mean.shape and bool((std.isfinite() & (std >= 0)).all()),
+            "input_scaling": is_price == (scaling is not None)
+            and (scaling is None or _is_possible(scaling, INPUTS)),
+            "target_scaling": _is_possible(self.target_scaling, TARGETS),
+        }
+
+
+def _is_possible(scaling: InputScaling | TargetScaling, kinds: Sequence[str]) -> bool:
+    is_finite = math.isfinite(scaling.offset) and math.isfinite(scaling.scale)
+    return scaling.kind in kinds and is_finite and scaling.scale > 0

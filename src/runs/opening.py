@@ -102,10 +102,11 @@ class Run:
         try:
             for key in ("config", "data"):
                 checkpoint["hyper_parameters"][key]
-            for key in ("state_dict", "global_step"):
-                checkpoint[key]
+            step = checkpoint["global_step"]
         except (KeyError, TypeError) as error:
             raise CheckpointError(f"{path} was not written by this version: no {error}") from None
+        if type(step) is not int or step < 0:
+            raise CheckpointError(f"{path} was not written by this version: its step is {step!r}")
         return checkpoint
 
     @cached_property
@@ -114,7 +115,11 @@ class Run:
         from omegaconf import OmegaConf
 
         stored = self.checkpoint["hyper_parameters"]["config"]
-        return OmegaConf.create(trusted(stored, self.checkpoint_path))
+        present = trusted(stored, self.checkpoint_path)
+        for key in ("data", "schedule"):  # a checkpoint of earlier times knows of no schedule
+            if not isinstance(present.get(key, {}), dict):
+                raise CheckpointError(f"{self.checkpoint_path}: {key} in its config is no mapping")
+        return OmegaConf.create(present)
 
     @cached_property
     def facts(self) -> DataFacts:
@@ -122,8 +127,13 @@ class Run:
         from src.data.facts import DataFacts
 
         try:
-            return DataFacts.from_dict(self.checkpoint["hyper_parameters"]["data"])
-        except (KeyError, TypeError, ValueError) as error:
+            facts = DataFacts.from_dict(self.checkpoint["hyper_parameters"]["data"])
+            if facts.context_length != (said := self.config.data.context_length):
+                raise ValueError(f"context_length is {facts.context_length}, in its config {said}")
+            return facts
+        except CheckpointError:
+            raise
+        except Exception as error:
             raise CheckpointError(
                 f"{self.checkpoint_path} was not written by this version: "
                 f"{type(error).__name__}: {error}"
@@ -134,16 +144,18 @@ class Run:
         """The module in evaluation mode, with the checkpoint's weights; the data is not read.
 
         Raises:
-            CheckpointError: the weights do not fit the config.
+            CheckpointError: its config builds no model, or one that the weights do not fit.
         """
         from src.runs.build import build_module, load_weights
 
         # What a schedule does to the units hangs on the data module: both follow one step.
         datamodule = self.datamodule if self._is_made_up else None
-        module = build_module(self.config, datamodule or self.facts)
+        facts = datamodule or self.facts
         try:
+            module = build_module(self.config, facts)
             load_weights(module, datamodule, self.checkpoint)
-        except ValueError as error:
+        # Sizes that no memory holds, keys that are missing: whatever it is, the file is at fault.
+        except Exception as error:
             raise CheckpointError(
                 f"{self.checkpoint_path} does not fit its config: {error}"
             ) from None
@@ -155,10 +167,18 @@ class Run:
 
         Raises:
             ValueError: the file is not there any more, or cannot be used.
+            CheckpointError: its config builds no data.
         """
         from src.runs.build import build_datamodule, schedule_of
 
-        datamodule = build_datamodule(self.config)
+        try:
+            datamodule = build_datamodule(self.config)
+        except (ValueError, OSError):
+            raise
+        except Exception as error:  # such as a number as data.path
+            raise CheckpointError(
+                f"{self.checkpoint_path}: its config builds no data: {error}"
+            ) from None
         if schedule := schedule_of(datamodule):
             schedule.step = self.checkpoint["global_step"]
         if difference := self.other_prices(datamodule):

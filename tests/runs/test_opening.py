@@ -83,6 +83,53 @@ def test_a_checkpoint_that_names_classes_as_they_were_still_opens(kept_run, tmp_
     assert open_run(old).module.prior is not None
 
 
+CHANGED = [
+    ("hyper_parameters.data.context_length", 61, "context_length is 61, in its config 60"),
+    ("hyper_parameters.data.context_length", -1, "context_length is -1"),
+    ("hyper_parameters.data.context_length", True, "context_length is True"),
+    ("hyper_parameters.data.features", "evil", "features is evil"),
+    ("hyper_parameters.data.features", "bars", "input_scaling is {"),
+    ("hyper_parameters.data.feature_mean", [[1.0]], "feature_mean is"),
+    ("hyper_parameters.data.feature_mean", [float("nan")], "feature_mean is"),
+    ("hyper_parameters.data.feature_mean", [], "feature_mean is"),
+    ("hyper_parameters.data.feature_std", [-1.0], "feature_std is"),
+    ("hyper_parameters.data.feature_std", [1.0, 2.0], "feature_std is"),
+    ("hyper_parameters.data.target_scaling.kind", "evil", "target_scaling is"),
+    ("hyper_parameters.data.target_scaling.scale", float("nan"), "target_scaling is"),
+    ("hyper_parameters.data.input_scaling.offset", "a", "TypeError"),
+    ("hyper_parameters.config.model.hidden_size", "a", "does not fit its config: model: "),
+    ("hyper_parameters.config.model.hidden_size", 10**9, "does not fit its config"),
+    ("hyper_parameters.config.model", None, "does not fit its config"),
+    ("hyper_parameters.config.norm", "x", "does not fit its config"),
+    ("hyper_parameters.config.data", None, "data in its config is no mapping"),
+    ("hyper_parameters.config.schedule", 7, "schedule in its config is no mapping"),
+    ("hyper_parameters.config.data.path", 7, "its config builds no data"),
+    ("hyper_parameters", None, "not written by this version"),
+    ("global_step", "a", "its step is 'a'"),
+    ("global_step", -1, "its step is -1"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "message"), CHANGED)
+def test_a_checkpoint_of_impossible_values_is_refused_as_foreign(
+    kept_run, tmp_path, key, value, message
+):
+    folder = kept_run("experiment=price_lstm")
+    checkpoint = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
+    del checkpoint["format"]
+    *above, last = key.split(".")
+    node = checkpoint
+    for name in above:
+        node = node[name]
+    node[last] = value
+    torch.save(checkpoint, tmp_path / "x.ckpt")
+    run = open_run(tmp_path / "x.ckpt")
+    with pytest.raises(CheckpointError) as refused:
+        _ = run.module, run.datamodule
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
 def test_weights_of_another_model_are_named_by_the_first_that_differs(kept_run, tmp_path):
     checkpoint = torch.load(open_run(kept_run("experiment=price_lstm")).checkpoint_path)
     del checkpoint["format"]
