@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,8 @@ from src.data.split import chronological_split, rows_needed
 from src.data.windows import WindowDataset
 
 FEATURES = ("prices", "bars")
+# Numbers that are taken into double precision at a time.
+_BLOCK = 1 << 21
 _CLOSE_UNITS = {"relative": "log ratio to the last close, scaled", "price": "price, scaled"}
 
 
@@ -145,8 +147,21 @@ def _close_feature(table: PriceTable, unit: str) -> FeatureTable:
 
 def _statistics(train: WindowDataset, rows: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation of each model input over the training split, (F,) each."""
-    if train.transform is not None:
-        rows = train.transform(train.windows).flatten(0, 1)
-    exact = rows.double()
-    mean, std = exact.mean(0), exact.std(0, correction=0)
+    # A block at a time: a million rows, or their windows, in double precision are gigabytes.
+    parts = rows if train.transform is None else train.windows
+    blocks = parts.split(max(1, _BLOCK // parts[0].numel()))
+
+    def exact() -> Iterator[Tensor]:
+        for block in blocks:
+            shown = block if train.transform is None else train.transform(block).flatten(0, 1)
+            yield shown.double()
+
+    if len(blocks) == 1:
+        (whole,) = exact()
+        mean, std = whole.mean(0), whole.std(0, correction=0)
+    else:
+        count = sum(len(block) for block in exact())
+        mean = sum((block.sum(0) for block in exact()), torch.zeros(())) / count
+        squares = sum(((block - mean).square().sum(0) for block in exact()), torch.zeros(()))
+        std = (squares / count).sqrt()
     return mean.float(), torch.where(std > 0, std, 1.0).float()

@@ -15,6 +15,7 @@ from torch import Tensor
 INPUTS = ("relative", "price")
 SCALERS = ("minmax", "standard", "none")
 TARGETS = ("log_return", "residual", "price")
+_BLOCK = 1 << 14
 
 
 class Affine(NamedTuple):
@@ -101,7 +102,12 @@ def fit_input_scaling(
     if kind == "price":
         return InputScaling(kind, *fit_affine(closes, scaler))
     windows = np.lib.stride_tricks.sliding_window_view(np.log(closes), context_length)[:-1]
-    rms = float(np.sqrt(np.mean((windows - windows[:, -1:]) ** 2)))
+    # Means of blocks of windows: those of a million windows at once are gigabytes.
+    blocks = [windows[n : n + _BLOCK] for n in range(0, len(windows), _BLOCK)]
+    means = [np.mean((block - block[:, -1:]) ** 2) for block in blocks]
+    one = len(means) == 1
+    mean = means[0] if one else np.average(means, weights=[len(block) for block in blocks])
+    rms = float(np.sqrt(mean))
     return InputScaling(kind, 0.0, rms if rms > 0 else 1.0)
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from src.data import PriceDataModule, encode_closes, load_prices
+from src.data import PriceDataModule, encode_closes, load_prices, preparation
 from src.data.preparation import prepare
 from src.data.reading import cache
 from src.data.reading.errors import DataError
@@ -143,6 +143,16 @@ def test_inputs_are_about_one_in_size_and_statistics_are_those_of_training():
     assert 0.5 < x.std() < 2
     assert torch.allclose(data.feature_mean, x.mean((0, 1)), atol=1e-4)
     assert torch.allclose(data.feature_std, x.flatten(0, 1).std(0), atol=1e-3)
+
+
+@every_setting
+def test_statistics_taken_block_by_block_are_the_same(settings, monkeypatch):
+    whole = ready(**settings)
+    monkeypatch.setattr(preparation, "_BLOCK", 20_000)
+    monkeypatch.setattr(cache, "_load_and_prepare", cache._load_and_prepare.__wrapped__)
+    blocks = ready(**settings)
+    assert torch.allclose(whole.feature_mean, blocks.feature_mean, rtol=1e-5, atol=1e-6)
+    assert torch.allclose(whole.feature_std, blocks.feature_std, rtol=1e-5)
 
 
 def test_a_constant_feature_has_standard_deviation_one():

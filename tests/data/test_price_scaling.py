@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from src.data import scaling
 from src.data.scaling import (
     TARGETS,
     InputScaling,
@@ -105,3 +106,10 @@ def test_scalings_are_plain_numbers():
     scaling = fit_target_scaling(CLOSES, 2, "log_return", "none")
     assert TargetScaling(**vars(scaling)) == scaling
     assert {type(value) for value in vars(scaling).values()} == {str, float}
+
+
+def test_a_scaling_fitted_block_by_block_is_the_same(monkeypatch):
+    closes = 100 * np.exp(np.random.default_rng(0).normal(0, 0.1, 500).cumsum())
+    whole = fit_input_scaling(closes, 20, "relative", "none")
+    monkeypatch.setattr(scaling, "_BLOCK", 7)
+    assert fit_input_scaling(closes, 20, "relative", "none").scale == pytest.approx(whole.scale)

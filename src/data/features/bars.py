@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from src.data.features import indicators, market
 from src.data.features.book import position_features
-from src.data.features.indicators import indicator_features
-from src.data.features.market import market_features
+from src.data.features.feature import Feature
 from src.data.reading.sources import PriceTable
 
 # Rows that lack history for some feature: 60 returns make a volatility, 60 of those its usual size.
 WARMUP_ROWS = 119
+GROUPS: dict[str, tuple[Callable[[PriceTable], Iterator[Feature]], float]] = {
+    "market": (market.market_features, market.LIMIT),
+    "indicator": (indicators.indicator_features, indicators.LIMIT),
+    "position": (position_features, np.inf),
+}
+"""How the features of each group are computed, and the size at which they are clipped."""
+NUM_FEATURES = 129
+# Columns are gathered before they are written: a row of many is one run of memory.
+_COLUMNS, _ROWS = 16, 8192
 
 
 @dataclass(frozen=True)
@@ -41,22 +51,38 @@ def bar_features(table: PriceTable) -> FeatureTable:
     Returns:
         Features of the rows from `WARMUP_ROWS` on (N - WARMUP_ROWS, 129).
     """
-    parts = {
-        "market": market_features(table),
-        "indicator": indicator_features(table),
-        "position": position_features(table),
-    }
+    values = np.empty((len(table) - WARMUP_ROWS, NUM_FEATURES), dtype=np.float32)
+    names: list[str] = []
+    units: list[str] = []
+    block: list[np.ndarray] = []
+    for group, feature in features_of(table):
+        names.append(f"{group}_{feature.name}")
+        units.append(feature.unit)
+        block.append(feature.values[WARMUP_ROWS:].astype(np.float32))
+        if len(block) == _COLUMNS or len(names) == NUM_FEATURES:
+            _write(values[:, len(names) - len(block) : len(names)], block)
+            block = []
+    return FeatureTable(values, tuple(names), tuple(units), _slices(names))
+
+
+def features_of(table: PriceTable) -> Iterator[tuple[str, Feature]]:
+    """Yield the group and every feature of all rows, clipped, one after the other."""
+    for group, (compute, limit) in GROUPS.items():
+        for feature in compute(table):
+            values = feature.values
+            yield group, feature._replace(values=np.clip(values, -limit, limit))
+
+
+def _write(target: np.ndarray, columns: list[np.ndarray]) -> None:
+    for start in range(0, len(target), _ROWS):
+        rows = slice(start, start + _ROWS)
+        target[rows] = np.stack([column[rows] for column in columns], axis=1)
+    assert all(np.isfinite(column).all() for column in columns), "no value after the warm-up"
+
+
+def _slices(names: list[str]) -> dict[str, slice]:
     groups: dict[str, slice] = {}
-    start = 0
-    for group, features in parts.items():
-        groups[group] = slice(start, start + len(features))
-        start += len(features)
-    columns = [values for features in parts.values() for values, _ in features.values()]
-    values = np.stack(columns, axis=1)[WARMUP_ROWS:].astype(np.float32)
-    assert np.isfinite(values).all(), "a feature has no value after the warm-up"
-    return FeatureTable(
-        values=values,
-        names=tuple(f"{group}_{name}" for group, part in parts.items() for name in part),
-        units=tuple(unit for part in parts.values() for _, unit in part.values()),
-        groups=groups,
-    )
+    for group in GROUPS:
+        columns = [n for n, name in enumerate(names) if name.startswith(f"{group}_")]
+        groups[group] = slice(columns[0], columns[-1] + 1)
+    return groups

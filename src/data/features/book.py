@@ -17,31 +17,34 @@ hundreds of thousands of dollars while it is not.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import talib
 
-from src.data.features.market import Features
+from src.data.features.feature import Feature
 from src.data.reading.sources import PriceTable
 
 RISK_DOLLARS = 10_000.0
 
+# Unit and meaning of what a slot tells of its position, 0 while it is flat.
 SLOT_FIELDS = {
-    "notional": "dollars",
-    "quantity": "units",
-    "entry_price": "price",
-    "entry_notional": "dollars",
-    "unrealised_profit": "dollars",
-    "unrealised_return": "basis points",
-    "day_profit": "dollars",
-    "peak_profit": "dollars",
-    "drawdown": "dollars",
-    "worst_loss": "dollars",
-    "age": "bars",
-    "best_price": "price",
-    "stop_price": "price",
-    "stop_distance": "price",
+    "notional": ("dollars", "quantity x close"),
+    "quantity": ("units", "units held, negative where sold short: 10,000 dollars / 3 ATR at entry"),
+    "entry_price": ("price", "close at which it was opened"),
+    "entry_notional": ("dollars", "quantity x entry price"),
+    "unrealised_profit": ("dollars", "quantity x (close - entry price)"),
+    "unrealised_return": ("basis points", "unrealised profit / |entry notional|"),
+    "day_profit": ("dollars", "quantity x (close - previous close), 0 on the bar of entry"),
+    "peak_profit": ("dollars", "highest unrealised profit so far, at least 0"),
+    "drawdown": ("dollars", "peak profit less unrealised profit"),
+    "worst_loss": ("dollars", "lowest unrealised profit so far, at most 0"),
+    "age": ("bars", "bars since it was opened, 1 on that bar"),
+    "best_price": ("price", "best close since it was opened"),
+    "stop_price": ("price", "close at which it is closed"),
+    "stop_distance": ("price", "|close - stop price|"),
 }
 
 
@@ -64,37 +67,24 @@ class Slot:
     max_age: int | None = None
 
 
-@dataclass
-class _Position:
-    quantity: float
-    entry_price: float
-    stop_width: float
-    stop_price: float
-    best_price: float
-    age: int = 1
-    peak_profit: float = 0.0
-    worst_loss: float = 0.0
-
-
-def position_features(table: PriceTable) -> Features:
+def position_features(table: PriceTable) -> Iterator[Feature]:
     """Run the book over all rows.
 
     Args:
         table: N bars with high, low and close.
 
-    Returns:
-        Name to (values (N,), unit): fourteen for each slot and the gross exposure of the account.
+    Yields:
+        Fourteen features for each slot and the gross exposure of the account.
     """
     high, low, close = (table.columns[name] for name in ("high", "low", "close"))
     stop_width = 3 * np.maximum(talib.ATR(high, low, close, 20), 1e-3 * close)
-    features: Features = {}
     gross = np.zeros(len(close))
     for name, slot in build_slots(close).items():
-        states = run_slot(slot, close, stop_width)
-        for column, (field, unit) in enumerate(SLOT_FIELDS.items()):
-            features[f"{name}_{field}"] = (states[:, column], unit)
-        gross += np.abs(features[f"{name}_notional"][0])
-    return {**features, "account_gross_exposure": (gross, "dollars")}
+        for field, values in run_slot(slot, close, stop_width):
+            unit, meaning = SLOT_FIELDS[field]
+            yield Feature(f"{name}_{field}", unit, f"{name}: {meaning}", values)
+            gross += np.abs(values) if field == "notional" else 0.0
+    yield Feature("account_gross_exposure", "dollars", "sum of the slots' |notional|", gross)
 
 
 def build_slots(close: np.ndarray) -> dict[str, Slot]:
@@ -109,7 +99,9 @@ def build_slots(close: np.ndarray) -> dict[str, Slot]:
     }
 
 
-def run_slot(slot: Slot, close: np.ndarray, stop_width: np.ndarray) -> np.ndarray:
+def run_slot(
+    slot: Slot, close: np.ndarray, stop_width: np.ndarray
+) -> Iterator[tuple[str, np.ndarray]]:
     """Run one slot bar by bar.
 
     Args:
@@ -118,61 +110,77 @@ def run_slot(slot: Slot, close: np.ndarray, stop_width: np.ndarray) -> np.ndarra
         stop_width: Distance of the first stop for an entry at each bar (N,), price units; bars
             where it is NaN are not entered.
 
-    Returns:
-        States after each bar's decision (N, 14), in the order of `SLOT_FIELDS`.
+    Yields:
+        Name and values (N,) after each bar's decision, in the order of `SLOT_FIELDS`.
     """
-    states = np.zeros((len(close), len(SLOT_FIELDS)))
-    enterable = slot.opens & np.isfinite(stop_width)
-    position: _Position | None = None
-    for row, price in enumerate(close.tolist()):
-        if position is not None:
-            position.age += 1
-            if _is_over(position, slot, price, bool(slot.closes[row])):
-                position = None
-                continue
-            _follow(position, slot, price)
-        elif enterable[row]:
-            width = float(stop_width[row])
-            quantity = slot.side * RISK_DOLLARS / width
-            position = _Position(quantity, price, width, price - slot.side * width, price)
-        if position is not None:
-            day_profit = position.quantity * (price - close[row - 1]) if position.age > 1 else 0.0
-            states[row] = _state(position, price, float(day_profit))
-    return states
+    entries, lengths = _positions(slot, close, stop_width)
+    number = np.repeat(np.arange(len(entries)), lengths)
+    age = np.arange(len(number)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + 1
+    row = entries[number] + age - 1
+    price, entry, width = close[row], close[entries][number], stop_width[entries][number]
+    quantity = slot.side * RISK_DOLLARS / width
+
+    def placed(values: np.ndarray) -> np.ndarray:
+        column = np.zeros(len(close))
+        column[row] = values
+        return column
+
+    def running(values: np.ndarray, extreme: str) -> np.ndarray:
+        groups = pd.Series(values).groupby(number, sort=False)
+        return getattr(groups, f"cum{extreme}")().to_numpy()
+
+    profit = quantity * (price - entry)
+    entry_notional = quantity * entry
+    yield "notional", placed(quantity * price)
+    yield "quantity", placed(quantity)
+    yield "entry_price", placed(entry)
+    yield "entry_notional", placed(entry_notional)
+    yield "unrealised_profit", placed(profit)
+    yield "unrealised_return", placed(1e4 * profit / np.abs(entry_notional))
+    before = np.where(age > 1, close[row - 1], price)
+    yield "day_profit", placed(quantity * (price - before))
+    peak = running(profit, "max")
+    yield "peak_profit", placed(peak)
+    yield "drawdown", placed(peak - profit)
+    yield "worst_loss", placed(running(profit, "min"))
+    yield "age", placed(age.astype(np.float64))
+    best = running(price, "max" if slot.side > 0 else "min")
+    yield "best_price", placed(best)
+    stop = (best if slot.trailing else entry) - slot.side * width
+    yield "stop_price", placed(stop)
+    yield "stop_distance", placed(np.abs(price - stop))
 
 
-def _is_over(position: _Position, slot: Slot, price: float, signal: bool) -> bool:
-    stopped = slot.side * (price - position.stop_price) <= 0
-    too_old = slot.max_age is not None and position.age > slot.max_age
-    return signal or stopped or too_old
+def _positions(
+    slot: Slot, close: np.ndarray, stop_width: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the row on which each position is opened, and how many rows it is held."""
+    enterable = np.flatnonzero(slot.opens & np.isfinite(stop_width))
+    prices, widths, closes = close.tolist(), stop_width.tolist(), slot.closes.tolist()
+    entries: list[int] = []
+    lengths: list[int] = []
+    row = 0
+    while (place := int(np.searchsorted(enterable, row))) < len(enterable):
+        entry = int(enterable[place])
+        row = _end(slot, prices, closes, entry, widths[entry])
+        entries.append(entry)
+        lengths.append(row - entry)
+        # The slot is flat for the rest of the bar on which it closes.
+        row += 1
+    return np.array(entries, dtype=np.int64), np.array(lengths, dtype=np.int64)
 
 
-def _follow(position: _Position, slot: Slot, price: float) -> None:
-    profit = position.quantity * (price - position.entry_price)
-    position.peak_profit = max(position.peak_profit, profit)
-    position.worst_loss = min(position.worst_loss, profit)
-    if slot.side * (price - position.best_price) > 0:
-        position.best_price = price
-        if slot.trailing:
-            position.stop_price = price - slot.side * position.stop_width
-
-
-def _state(position: _Position, price: float, day_profit: float) -> tuple[float, ...]:
-    profit = position.quantity * (price - position.entry_price)
-    entry_notional = position.quantity * position.entry_price
-    return (
-        position.quantity * price,
-        position.quantity,
-        position.entry_price,
-        entry_notional,
-        profit,
-        1e4 * profit / abs(entry_notional),
-        day_profit,
-        position.peak_profit,
-        position.peak_profit - profit,
-        position.worst_loss,
-        float(position.age),
-        position.best_price,
-        position.stop_price,
-        abs(price - position.stop_price),
-    )
+def _end(slot: Slot, prices: list[float], closes: list[bool], entry: int, width: float) -> int:
+    """Return the row on which a position is closed, or the number of rows."""
+    side, best = slot.side, prices[entry]
+    stop = best - side * width
+    last = len(prices) if slot.max_age is None else min(len(prices), entry + slot.max_age)
+    for row in range(entry + 1, last):
+        price = prices[row]
+        if closes[row] or side * (price - stop) <= 0:
+            return row
+        if side * (price - best) > 0:
+            best = price
+            if slot.trailing:
+                stop = price - side * width
+    return last

@@ -14,6 +14,10 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 # A step by less than this factor may be a market's: shares have lost a third in a day.
 _LARGEST_TRUE_STEP = np.log(1.6)
 _TIMES_TYPICAL = 6.0
+# A factor that no market makes in a bar, whatever the bar's own range says.
+_NEVER_TRUE = np.log(8.0)
+# Bars before a step that tell whether the market is wild at present.
+_LATELY = 10
 # Bars within which a price that was mistyped is back.
 _BACK_AFTER = 5
 _SPLITS = (*range(2, 51), 60, 75, 80, 100, 150, 200, 250, 500, 1000, 1.5, 2.5)
@@ -129,7 +133,7 @@ def largest_usual_step(dates: np.ndarray, frequency: str) -> int:
     never_closes = (weekday == 5).mean() > 0.1
     if frequency == "daily" or is_intraday(frequency):
         if never_closes:
-            return 3 * step
+            return int(1.5 * step)
         # Two weekends and the holidays between them: New Year in Asia, Carnival, Easter.
         return (11 if frequency == "daily" else 6) * DAY
     return int(2.2 * step)
@@ -145,16 +149,28 @@ def _jumps(
     typical = 1.4826 * float(np.median(np.abs(steps)))
     sizes = np.abs(steps)
     large = (sizes > max(_LARGEST_TRUE_STEP, _TIMES_TYPICAL * typical)) & ~is_gap
+    large &= ~_is_traded_through(columns, sizes)
     found: list[PriceWarning] = []
     back = -1
     for n in np.flatnonzero(large).tolist():
-        if n <= back:
+        lately = 1.4826 * float(np.median(sizes[max(0, n - _LATELY) : n])) if n else 0.0
+        if n <= back or sizes[n] < _TIMES_TYPICAL * lately:
             continue
         end = _returns(steps, n)
         back = n if end is None else end
         found.append(_describe_jump(dates, columns, frequency, n, end))
     kinds = {kind: [w for w in found if w.kind == kind] for kind in ("split", "jump")}
     return [_together(same) for same in kinds.values() if same]
+
+
+def _is_traded_through(columns: dict[str, np.ndarray], sizes: np.ndarray) -> np.ndarray:
+    """Tell steps that a bar's range covers, as a crash or a squeeze does and no split."""
+    if not {"high", "low"} <= columns.keys():
+        return np.zeros(len(sizes), dtype=bool)
+    before, after = columns["close"][:-1], columns["close"][1:]
+    reach = np.where(after > before, after / columns["low"][1:], columns["high"][1:] / after)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (np.log(reach) > 0.6 * sizes) & (sizes < _NEVER_TRUE)
 
 
 def _returns(steps: np.ndarray, n: int) -> int | None:

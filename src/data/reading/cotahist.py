@@ -103,6 +103,9 @@ def _bars(
                 bars.setdefault(ticker, []).append((number, line))
             else:
                 names.add(ticker)
+    for ticker, rows in bars.items():
+        # An auction or an exercise of the same day is another market's price.
+        bars[ticker] = [row for row in rows if row[1][market] == _SPOT] or rows
     return bars, names
 
 
@@ -147,11 +150,10 @@ class _CotahistRows:
     def line(self, row: int) -> int:
         return self.rows[row][0]
 
-    def error(self, row: int, role: str, expected: str, why: str = "") -> DataError:
-        number, line = self.rows[row]
-        first, last = FIELDS[role]
-        found = f"{quote(line[first:last].decode('latin-1').strip())} as {role}{why}"
-        return DataError(self.path, number, first + 1, found, expected)
+    def cell(self, row: int, role: str) -> str:
+        return self.rows[row][1][slice(*FIELDS[role])].decode("latin-1").strip()
 
-    def is_header(self, row: int, role: str) -> bool:
-        return False
+    def error(self, row: int, role: str, expected: str, why: str = "") -> DataError:
+        number, column = self.rows[row][0], FIELDS[role][0] + 1
+        found = f"{quote(self.cell(row, role))} as {role}{why}"
+        return DataError(self.path, number, column, found, expected)

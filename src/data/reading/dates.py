@@ -7,13 +7,13 @@ read both ways, the order of the rows may still tell; else it is refused with bo
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from src.data.reading.sheet import NULLS, Sheet
+from src.data.reading.cells import NULLS
+from src.data.reading.sheet import Sheet
 
 EXPECTED = "a date such as 2018-12-31"
 _YEAR_FIRST = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})")
@@ -51,6 +51,8 @@ _MONTHS = {
     for word in words.split()
 }
 _NAT = np.datetime64("NaT", "s")
+# Cells from which on it pays to look whether they are all alike.
+_MANY = 10_000
 
 
 class Instants(NamedTuple):
@@ -74,7 +76,7 @@ def read_dates(
     sheet: Sheet,
     date: int,
     time: int | None,
-    inferred: pd.Series,
+    inferred: pd.Series | None,
     day_first: bool | None = None,
 ) -> Instants:
     """Read a column of dates.
@@ -83,7 +85,7 @@ def read_dates(
         sheet: The cells.
         date: Position of the dates.
         time: Position of the times of day, where they have a column of their own.
-        inferred: The dates as pandas has inferred them.
+        inferred: The dates as pandas has inferred them; None where it was not asked to.
         day_first: Whether 1/2/2020 is in February; None decides it from the cells.
 
     Returns:
@@ -92,14 +94,10 @@ def read_dates(
     Raises:
         DataError: If it cannot be told which number is the day, or only some dates have an offset.
     """
-    instants = (
-        _inferred(inferred) if time is None or pd.api.types.is_integer_dtype(inferred) else None
-    )
+    instants = None if inferred is None else _inferred(inferred)
     if instants is None:
-        instants = _read_cells(sheet, date, day_first)
-    if time is None:
-        return instants
-    return _with_times(sheet, instants, time)
+        instants = _read_cells(sheet, date, day_first, is_apart=time is not None)
+    return instants if time is None else _with_times(sheet, instants, time)
 
 
 def _inferred(inferred: pd.Series) -> Instants | None:
@@ -141,66 +139,93 @@ def _civil(years: np.ndarray, months: np.ndarray, days: np.ndarray) -> np.ndarra
     return np.where(is_day, dates.astype("datetime64[s]"), _NAT)
 
 
-class _Cell(NamedTuple):
-    """One date cell taken apart.
+class _Day(NamedTuple):
+    """A date without its time of day, taken apart.
 
     Attributes:
         numbers: Year, month and day; or the three numbers of a date whose order is open.
         order: `ymd`, or `?` followed by the sign between the numbers and the digits of the last.
-        seconds: Time of day, or seconds since 1970.
-        offset: Seconds that the local time is ahead of UTC; None where nothing is said.
+        seconds: Seconds since midnight, or since 1970, where the digits hold them too.
     """
 
     numbers: tuple[int, int, int]
-    order: str
+    order: str = "ymd"
     seconds: int = 0
-    offset: int | None = None
 
 
-_EPOCH_START = (1970, 1, 1)
-
-
-def _read_cells(sheet: Sheet, position: int, day_first: bool | None) -> Instants:
-    codes, found = pd.factorize(sheet.text(position))
-    dated: dict[str, _Cell | None] = {}
-    cells = [_take_apart(str(cell), dated) for cell in found]
-    numbers = np.array([c.numbers if c else (0, 0, 0) for c in cells], dtype=np.int64)
-    years, months, days = numbers.reshape(-1, 3).T
-    dates = _civil(years, months, days)
-    open_ones = [n for n, cell in enumerate(cells) if cell and cell.order.startswith("?")]
+def _read_cells(sheet: Sheet, position: int, day_first: bool | None, is_apart: bool) -> Instants:
+    """Read dates as they are written; their times of day too, unless these stand apart."""
+    if is_apart:
+        day_codes, day_words = sheet.words(position)
+        clock_codes, clock_words = np.zeros_like(day_codes), [""]
+    else:
+        day_codes, day_words, clock_codes, clock_words = _split_cells(sheet.text(position))
+    days = [_day(word) for word in day_words]
+    numbers = np.array([day.numbers if day else (0, 0, 0) for day in days], dtype=np.int64)
+    dates = _civil(*numbers.reshape(-1, 3).T)
+    dates += np.array([day.seconds if day else 0 for day in days]).astype("timedelta64[s]")
+    is_open = np.array([day is not None and day.order[0] == "?" for day in days], dtype=bool)
     note = ""
-    if open_ones:
-        styles = {cells[n].order for n in open_ones}  # type: ignore[union-attr]
-        rows = np.full(len(cells), -1)
-        rows[open_ones] = np.arange(len(open_ones))
-        in_rows = rows[codes][rows[codes] >= 0]
-        order, note = _order(
-            sheet, position, codes, open_ones, numbers[open_ones], in_rows, styles, day_first
-        )
-        dates[open_ones] = _in_order(numbers[open_ones], order)
-    local = dates + np.array([cell.seconds if cell else 0 for cell in cells]).astype(
-        "timedelta64[s]"
-    )
-    offsets = [cell.offset if cell else None for cell in cells]
-    has_offset = any(offset is not None for offset in offsets)
-    if has_offset:
-        for code, cell in enumerate(cells):
-            if cell is not None and cell.offset is None:
-                row = int(np.flatnonzero(codes == code)[0])
-                raise sheet.cell_error(row, position, "an offset from UTC, as other dates have")
-    utc = local - np.array([offset or 0 for offset in offsets]).astype("timedelta64[s]")
-    return Instants(utc[codes], local[codes], has_offset, note)
+    if is_open.any():
+        styles = {day.order for day in days if day is not None and day.order[0] == "?"}
+        place = np.where(is_open, np.cumsum(is_open) - 1, -1)[day_codes]
+        order, note = _order(sheet, position, numbers[is_open], place, styles, day_first)
+        dates[is_open] = _in_order(numbers[is_open], order)
+    clocks = [_time(word) if word else (0, None) for word in clock_words]
+    seconds = np.array([clock[0] if clock else 0 for clock in clocks]).astype("timedelta64[s]")
+    seconds[[n for n, clock in enumerate(clocks) if clock is None]] = np.timedelta64("NaT")
+    local = dates[day_codes] + seconds[clock_codes]
+    has_offset = np.array([clock is not None and clock[1] is not None for clock in clocks])
+    if has_offset.any():
+        for row in np.flatnonzero(~has_offset[clock_codes] & ~np.isnat(local))[:1].tolist():
+            raise sheet.cell_error(row, position, "an offset from UTC, as other dates have")
+    ahead = np.array([(clock and clock[1]) or 0 for clock in clocks]).astype("timedelta64[s]")
+    return Instants(local - ahead[clock_codes], local, bool(has_offset.any()), note)
 
 
-def _take_apart(cell: str, dated: dict[str, _Cell | None]) -> _Cell | None:
-    date, clock = _split(cell)
-    if date not in dated:
-        dated[date] = _date(date)
-    parts = dated[date]
-    if parts is None or not clock:
-        return parts
-    time = _time(clock)
-    return None if time is None else parts._replace(seconds=time[0], offset=time[1])
+_Words = tuple[np.ndarray, list[str], np.ndarray, list[str]]
+
+
+def is_clock(cell: str) -> bool:
+    """Tell whether a cell holds a time of day and no date."""
+    return _time(cell) is not None
+
+
+def _split_cells(text: pd.Series) -> _Words:
+    """Return codes and words of the days, then of the times of day, that a column consists of."""
+    cells = text.to_numpy(dtype=object)
+    if len(cells) > _MANY and (found := _split_alike(cells)):
+        return found
+    days: dict[str, int] = {}
+    clocks: dict[str, int] = {}
+    codes = np.empty((2, len(cells)), dtype=np.int64)
+    for row, cell in enumerate(cells):
+        day, clock = _split(cell)
+        codes[0, row] = days.setdefault(day, len(days))
+        codes[1, row] = clocks.setdefault(clock, len(clocks))
+    return codes[0], list(days), codes[1], list(clocks)
+
+
+def _split_alike(cells: np.ndarray) -> _Words | None:
+    """Split cells that differ in their digits alone, all at once; None for others."""
+    try:
+        letters = cells.astype("S")
+    except UnicodeEncodeError:
+        return None
+    letters = letters.view(np.uint8).reshape(len(cells), -1)
+    is_digit = (letters >= ord("0")) & (letters <= ord("9"))
+    if (is_digit != is_digit[0]).any() or (letters != letters[0])[:, ~is_digit[0]].any():
+        return None
+    first = str(cells[0])
+    cut = len(_split(first)[0])
+    parts: list[Any] = []
+    for start, end in ((0, cut), (cut, len(first))):
+        number = np.zeros(len(cells), dtype=np.int64)
+        for column in np.flatnonzero(is_digit[0][start:end]) + start:
+            number = number * 10 + letters[:, column] - ord("0")
+        _, rows, codes = np.unique(number, return_index=True, return_inverse=True)
+        parts += [codes, [_split(str(cells[row]))[start > 0] for row in rows]]
+    return parts[0], parts[1], parts[2], parts[3]
 
 
 def _split(cell: str) -> tuple[str, str]:
@@ -213,28 +238,28 @@ def _split(cell: str) -> tuple[str, str]:
     return cell[: max(cut, 0)].rstrip(" ,"), cell[cut + 1 :]
 
 
-def _date(cell: str) -> _Cell | None:
+def _day(cell: str) -> _Day | None:
     """Take a date without its time of day apart; None for what is no date."""
     if cell.casefold() in NULLS:
         return None
     if match := _YEAR_FIRST.fullmatch(cell):
-        return _Cell((int(match[1]), int(match[3]), int(match[4])), "ymd")
+        return _Day((int(match[1]), int(match[3]), int(match[4])))
     if match := _YEAR_LAST.fullmatch(cell):
         order = f"?{match[2]}{len(match[4])}"
-        return _Cell((int(match[1]), int(match[3]), int(match[4])), order)
+        return _Day((int(match[1]), int(match[3]), int(match[4])), order)
     if match := _COMPACT.fullmatch(cell):
         hour, minute, second = (int(match[n] or 0) for n in (4, 5, 6))
         seconds = 3600 * hour + 60 * minute + second
-        return _Cell((int(match[1]), int(match[2]), int(match[3])), "ymd", seconds)
+        return _Day((int(match[1]), int(match[2]), int(match[3])), seconds=seconds)
     if match := _EPOCH.fullmatch(cell):
         seconds = int(_since_1970(np.array([int(match[1])]))[0].astype(np.int64))
-        return _Cell(_EPOCH_START, "ymd", seconds)
+        return _Day((1970, 1, 1), seconds=seconds)
     if match := _YEAR_MONTH.fullmatch(cell):
-        return _Cell((int(match[1]), int(match[2]), 1), "ymd")
+        return _Day((int(match[1]), int(match[2]), 1))
     if match := _NAMED_MONTH.fullmatch(cell):
         month = next((m for w, m in _MONTHS.items() if match[2].casefold().startswith(w)), 0)
         day, year = match[1] or match[3] or "1", int(match[4])
-        return _Cell((year if year > 99 else _century(year), month, int(day)), "ymd")
+        return _Day((year if year > 99 else _century(year), month, int(day)))
     return None
 
 
@@ -263,7 +288,7 @@ def _time(cell: str) -> tuple[int, int | None] | None:
 
 def _with_times(sheet: Sheet, instants: Instants, position: int) -> Instants:
     """Add times of day that have a column of their own: 09:30, 9:30 AM, 930 or 093000."""
-    codes, found = pd.factorize(sheet.text(position))
+    codes, found = sheet.words(position)
     seconds = np.zeros(len(found), dtype=np.int64)
     for code, raw in enumerate(found):
         cell = str(raw).removesuffix(".0")
@@ -288,14 +313,21 @@ def _in_order(numbers: np.ndarray, order: str) -> np.ndarray:
 def _order(
     sheet: Sheet,
     position: int,
-    codes: np.ndarray,
-    open_ones: Sequence[int],
     numbers: np.ndarray,
-    in_rows: np.ndarray,
+    place: np.ndarray,
     styles: set[str],
     day_first: bool | None,
 ) -> tuple[str, str]:
-    """Return the order of day, month and year, and how it was found."""
+    """Return the order of day, month and year, and how it was found.
+
+    Args:
+        sheet: The cells, for messages.
+        position: Their column.
+        numbers: The different dates whose order is open (K, 3).
+        place: Which of them stands in each row (N,), -1 for none.
+        styles: The signs between the numbers, and the digits of the last.
+        day_first: What the user says.
+    """
     orders = ["dmy"] if all(style[1] == "." for style in styles) else ["dmy", "mdy"]
     orders += ["ymd"] if any(style[2] == "2" for style in styles) else []
     if day_first is not None:
@@ -306,16 +338,17 @@ def _order(
     if best < len(numbers):
         return max(orders, key=lambda order: valid[order]), ""
     orders = [order for order in orders if valid[order] == best]
+    rows = np.flatnonzero(place >= 0)
+    for is_plausible in (_is_monotonic, _is_even):
+        left = [order for order in orders if is_plausible(read[order][place[rows]])]
+        if len(orders) > 1 and len(left) == 1 and len(rows) > 6:
+            words = {"dmy": "day first", "mdy": "month first", "ymd": "year first"}[left[0]]
+            return left[0], f"dates are read {words}: only so are they in even steps of time"
+        orders = left or orders
     if len(orders) == 1:
         return orders[0], ""
-    for evenness in (_is_monotonic, _is_even):
-        even = [order for order in orders if evenness(read[order][in_rows])]
-        if len(even) == 1 and len(in_rows) > 6:
-            words = {"dmy": "day first", "mdy": "month first", "ymd": "year first"}[even[0]]
-            return even[0], f"dates are read {words}: only so are they in even steps of time"
-        orders = even or orders
-    row = int(np.flatnonzero(codes == open_ones[0])[0])
-    both = " or ".join(str(read[order][0])[:10] for order in orders[:2])
+    row = int(rows[0])
+    both = " or ".join(str(read[order][place[row]])[:10] for order in orders[:2])
     why = f", which may be day or month first ({both})"
     raise sheet.cell_error(row, position, "data.day_first=true or data.day_first=false", why)
 

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from src.data.reading.sheet import NULLS, Sheet, is_date, is_number
+from src.data.reading.cells import NULLS, is_date, is_number
+from src.data.reading.sheet import Sheet
 
 DECIMALS = {"dot": ".", "comma": ","}
 SMALLEST, LARGEST = 1e-30, 1e30
@@ -40,6 +41,7 @@ def read_numbers(
     sheet: Sheet,
     columns: Mapping[str, int],
     frame: pd.DataFrame,
+    shown: str = ".",
     decimal: str | None = None,
     is_english: bool = True,
 ) -> dict[str, np.ndarray]:
@@ -49,6 +51,7 @@ def read_numbers(
         sheet: The cells.
         columns: Role to position.
         frame: The same columns as pandas has inferred them.
+        shown: The decimal sign that it took.
         decimal: The decimal sign, `.` or `,`; None decides it from the cells.
         is_english: Whether names and dates speak for the dot, where the cells are silent.
 
@@ -62,9 +65,12 @@ def read_numbers(
     values = {
         role: frame[position].to_numpy(dtype=np.float64)
         for role, position in columns.items()
-        if decimal != "," and _is_settled(sheet, position, frame[position])
+        if decimal in (None, shown) and _is_settled(sheet, position, frame[position], shown)
     }
-    left = [_Column(sheet, columns[role], role) for role in columns if role not in values]
+    unread = [role for role in columns if role not in values]
+    if unread:
+        sheet.text(*(columns[role] for role in unread))
+    left = [_Column(sheet, columns[role], role) for role in unread]
     evidence = decimal or (_evidence(sheet, left) if left else None)
     for column in left:
         sign = decimal or decimal_sign(column.cells) or evidence or column.by_continuity()
@@ -91,18 +97,31 @@ def decimal_sign(cells: Iterable[str]) -> str | None:
     return max(votes, key=lambda sign: votes[sign]) if any(votes.values()) else None
 
 
-def _is_settled(sheet: Sheet, position: int, values: pd.Series) -> bool:
+def shown_sign(sheet: Sheet, positions: Iterable[int]) -> str:
+    """Return the decimal sign that the first rows of columns show, the dot if they show none."""
+    cells = (row[n] for row in sheet.head for n in positions if n < len(row))
+    return decimal_sign(_bare(cell)[0] for cell in cells) or "."
+
+
+def _is_settled(sheet: Sheet, position: int, values: pd.Series, sign: str) -> bool:
     """Tell whether pandas' numbers are right: none could mean thousands, all are finite."""
+    if not _is_finite(values):
+        return False
+    cells = [row[position] for row in sheet.head if position < len(row)]
+    if any(sign in cell and not _ONE_GROUP[sign].fullmatch(cell) for cell in cells):
+        return True
+    return not (values.to_numpy(dtype=np.float64) % 1 > 0).any()
+
+
+def _is_finite(values: pd.Series) -> bool:
+    """Tell whether pandas has read numbers, all of a size that single precision holds."""
     if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
         return False
     sizes = np.abs(values.to_numpy(dtype=np.float64))
-    sizes = sizes[(sizes != 0) & ~np.isnan(sizes)]
-    if len(sizes) and not (sizes.min() > SMALLEST and sizes.max() < LARGEST):
-        return False
-    if not (sizes % 1).any():
-        return True
-    cells = (row[position] for row in sheet.head if position < len(row))
-    return any("." in cell and not _ONE_GROUP["."].fullmatch(cell) for cell in cells)
+    least, most = np.fmin.reduce(sizes, initial=1), np.fmax.reduce(sizes, initial=1)
+    if least <= SMALLEST:
+        least = np.min(sizes, where=sizes > 0, initial=1)
+    return bool(least > SMALLEST and most < LARGEST)
 
 
 def _evidence(sheet: Sheet, columns: list[_Column]) -> str | None:
@@ -123,8 +142,7 @@ class _Column:
 
     def __init__(self, sheet: Sheet, position: int, role: str) -> None:
         self.sheet, self.position, self.role = sheet, position, role
-        self.codes, found = pd.factorize(sheet.text(position))
-        self.raw = [str(cell) for cell in found]
+        self.codes, self.raw = sheet.words(position)
         bare = [("", 1.0) if cell.casefold() in NULLS else _bare(cell) for cell in self.raw]
         self.cells, self.factors = [cell for cell, _ in bare], np.array([f for _, f in bare])
 

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from src.data.reading.checks import PriceWarning, check_series, frequency_of, is_intraday, say_date
-from src.data.reading.dates import EXPECTED, Instants
+from src.data.reading.dates import EXPECTED, Instants, is_clock
 from src.data.reading.errors import DataError
 from src.data.reading.names import ROLES
 from src.data.reading.numerals import DECIMALS
@@ -121,8 +121,8 @@ class Rows(Protocol):
     def error(self, row: int, role: str, expected: str, why: str = "") -> DataError:
         """Return the error that quotes the cell of a row in the column of a role."""
 
-    def is_header(self, row: int, role: str) -> bool:
-        """Tell whether a cell is the name of its column once more."""
+    def cell(self, row: int, role: str) -> str:
+        """Return the text of a row in the column of a role."""
 
 
 def build_series(
@@ -152,21 +152,22 @@ def build_series(
     has_adjusted = "adjusted" in values and not np.isnan(values["adjusted"][rows]).all()
     price = "adjusted" if has_adjusted else "close"
     kept, warnings = _rows_with_price(source, instants, values, rows, price, options)
-    for row in kept[np.isnat(instants.utc[kept])][:1].tolist():
+    for row in kept[np.isnat(_take(instants.utc, kept))][:1].tolist():
         raise source.error(row, "date", EXPECTED)
-    columns = {role: values[role][kept] for role in BAR_COLUMNS if role in values}
+    columns = {role: _take(values[role], kept) for role in BAR_COLUMNS if role in values}
     warnings += _clean(source, columns, kept, options)
-    utc, order, said = _in_order(source, instants.utc[kept], columns, kept, price)
+    utc, order, said = _in_order(source, _take(instants.utc, kept), columns, kept)
     warnings += said
     if has_adjusted:
-        factor = values["adjusted"][kept] / columns["close"]
-        columns["close"] = values["adjusted"][kept]
+        adjusted = _take(values["adjusted"], kept)
+        factor = adjusted / columns["close"]
+        columns["close"] = adjusted
         for role in {"open", "high", "low"} & columns.keys():
             columns[role] = columns[role] * factor
-    columns = {role: column[order] for role, column in columns.items()}
-    kept = kept[order]
+    columns = {role: _take(column, order) for role, column in columns.items()}
+    kept = _take(kept, order)
     frequency = frequency_of(utc)
-    dates = utc if is_intraday(frequency) else instants.local[kept]
+    dates = utc if is_intraday(frequency) else _take(instants.local, kept)
     odd = check_series(dates, columns, frequency, np.datetime64("now", "s"))
     warnings = [*odd, *warnings, *source.warnings]
     return PriceTable(
@@ -182,6 +183,12 @@ def build_series(
         lines=tuple(source.line(int(kept[w.row])) if w.row >= 0 else 1 for w in warnings),
         ends=(utc[0], utc[-1]),
     )
+
+
+def _take(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return values in the order of rows; the array itself, uncopied, where that is all of it."""
+    is_all = len(rows) == len(values) and (np.diff(rows) == 1).all()
+    return values if is_all else values[rows]
 
 
 def _used(
@@ -207,22 +214,30 @@ def _rows_with_price(
     options: ReadOptions,
 ) -> tuple[np.ndarray, list[PriceWarning]]:
     """Return the rows that are bars, and what is to be said of the others."""
-    prices = values[price][rows]
-    for n in np.flatnonzero(np.isinf(prices)).tolist():
-        if not source.is_header(int(rows[n]), price):
-            raise source.error(int(rows[n]), price, "a positive number")
-        prices[n] = np.nan
+    prices = _take(values[price], rows)
     missing = np.isnan(prices)
+    for n in np.flatnonzero(np.isinf(prices)).tolist():
+        if not _is_header(source, int(rows[n]), price):
+            raise source.error(int(rows[n]), price, "a positive number")
+        missing[n] = True
     for role in options.needed:
-        missing |= np.isnan(values[role][rows])
-    kept = rows[~missing]
+        missing |= np.isnan(_take(values[role], rows))
+    # Today's price, under the time of day instead of the date.
+    for n in np.flatnonzero(np.isnat(_take(instants.utc, rows)) & ~missing).tolist():
+        missing[n] = is_clock(source.cell(int(rows[n]), "date"))
+    kept = rows[~missing] if missing.any() else rows
     if not options.signed:
-        for row in kept[values[price][kept] <= 0][:1].tolist():
+        for row in kept[_take(values[price], kept) <= 0][:1].tolist():
             expected = "a positive number; data.target=residual data.input=price takes any price"
             raise source.error(row, price, expected)
     if not len(kept):
         raise source.error(int(rows[0]), price, "at least one price")
     return kept, _say_dropped(source, instants, values, rows[missing], kept, price)
+
+
+def _is_header(source: Rows, row: int, role: str) -> bool:
+    """Tell whether a cell is the name of its column once more."""
+    return source.cell(row, role).casefold() == source.used[role][0].casefold()
 
 
 def _say_dropped(
@@ -236,7 +251,7 @@ def _say_dropped(
     no_date = np.isnat(instants.utc[dropped])
     is_last = dropped > kept[-1]
     footers = dropped[no_date & is_last]
-    names = np.array([source.is_header(int(row), price) for row in dropped], dtype=bool)
+    names = np.array([_is_header(source, int(row), price) for row in dropped], dtype=bool)
     others = dropped[~(no_date & is_last) & ~names]
     warnings = []
     if len(footers):
@@ -272,7 +287,7 @@ def _clean(
         row = int(kept[np.argmax(wrong)])
         if role in options.needed:
             raise source.error(row, role, expected)
-        column[wrong] = np.nan
+        columns[role] = np.where(wrong, np.nan, column)
         if role != "close":
             text = f"{role} is no price in {int(wrong.sum())} bars, first line {source.line(row)}"
             warnings.append(PriceWarning(f"no {role}", text))
@@ -284,7 +299,7 @@ def _clean(
 
 
 def _in_order(
-    source: Rows, utc: np.ndarray, columns: Mapping[str, np.ndarray], kept: np.ndarray, price: str
+    source: Rows, utc: np.ndarray, columns: Mapping[str, np.ndarray], kept: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, list[PriceWarning]]:
     """Return ascending dates and the order that makes them so; refuse repeated and swapped ones."""
     warnings: list[PriceWarning] = []

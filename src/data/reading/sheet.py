@@ -1,17 +1,11 @@
-"""The rows of a delimited text file: where they begin, what separates their cells, what ends them.
-
-Nothing is known of prices here but the names of columns and the look of dates and numbers, which
-tell a header from what stands above it. The cells are parsed by pandas; each keeps its line.
-"""
+"""The cells of a delimited text file: parsed by pandas, each still knowing its line."""
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import itertools
-import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -19,44 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from src.data.reading.cells import NULLS
 from src.data.reading.errors import DataError, quote
-from src.data.reading.files import BLOCK, TextFile
-from src.data.reading.names import PRICES, role_of
+from src.data.reading.files import TextFile
 
-DELIMITERS = ",;\t|"
-NULLS = frozenset(
-    (
-        *("", "null", "nan", "na", "n/a", "#n/a", "none", "nil", "nd", "n/d", "s/d", "(null)"),
-        *("<na>", "nat", "-", "--", "---", ".", "..", "\u2013", "\u2014", "#n/a n/a"),
-    )
-)
-_HEAD_LINES = 200
-_HEADER_LINES = 40
-# Rows at the end of a file that are no bars: "Downloaded from ... as of ...".
-_MOST_FOOTERS = 10
-_NUMBER = re.compile(
-    r"[-+(\u2212]?\s*(R\$|US\$|[$\u20ac\u00a3\u00a5\u20b9\u20a9\u20bd])?\s*[-+\u2212]?"
-    r"[\d.,'\u2019\u00a0\u202f ]*\d([eE][-+]?\d+)?\)?"
-    r"\s*(%|[KMBT]|[$\u20ac\u00a3\u00a5\u20b9]|z\u0142|kr)?"
-)
-_DATE = re.compile(
-    r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([T ][\w:.+ -]*)?"
-    r"|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2})([T ][\w:.+ -]*)?"
-    r"|(19|20)\d{6}([T ]?\d{4,6})?"
-    r"|\d{9,10}(\.\d*)?|\d{12,13}(\.0*)?|\d{16}|\d{19}|\d\.\d+E\+\d+"
-    r"|([^\W\d]{2,9}[,.]? )?[^\W\d]{3,10}\.? \d{1,2},? \d{4}.*"
-    r"|([^\W\d]{2,9}[,.]? )?\d{1,2}[- ](de )?[^\W\d]{3,10}\.?[- ,]+(de )?(\d{4}|\d{2})( .*)?"
-)
-
-
-def is_date(cell: str) -> bool:
-    """Tell whether a cell looks like a date, or like seconds since 1970."""
-    return _DATE.fullmatch(cell) is not None
-
-
-def is_number(cell: str) -> bool:
-    """Tell whether a cell looks like a number in any writing."""
-    return _NUMBER.fullmatch(cell) is not None
+_NULL_WORDS = [*NULLS, *(word.upper() for word in NULLS), "NaN", "None", "Null", "NaT"]
 
 
 @dataclass
@@ -86,8 +47,9 @@ class Sheet:
     rows: int = -1
     last_line: int = -1
     footers: list[tuple[int, str]] = field(default_factory=list)
-    _is_regular: bool = True
+    is_regular: bool = True
     _texts: dict[int, pd.Series] = field(default_factory=dict)
+    _words: dict[int, tuple[np.ndarray, list[str]]] = field(default_factory=dict)
 
     @property
     def has_header(self) -> bool:
@@ -103,12 +65,20 @@ class Sheet:
         """Return what to call a column in a message."""
         return self.header[position] if self.has_header else f"column {position + 1}"
 
-    def inferred(self, positions: Sequence[int], dates: Sequence[int] = ()) -> pd.DataFrame:
+    def numbers(
+        self,
+        positions: Sequence[int],
+        dates: Sequence[int] = (),
+        decimal: str = ".",
+        words: Sequence[int] = (),
+    ) -> pd.DataFrame:
         """Return columns as pandas reads them: numbers where all cells are plain numbers or null.
 
         Args:
             positions: The columns, counted from 0.
             dates: Those of them that hold ISO dates.
+            decimal: The decimal sign.
+            words: Further columns to read as text in the same pass, for a later call of `words`.
 
         Returns:
             A frame (rows, positions), its columns named by position.
@@ -116,15 +86,39 @@ class Sheet:
         options = (
             {"parse_dates": [str(n) for n in dates], "date_format": "ISO8601"} if dates else {}
         )
-        nulls = [*NULLS, *(word.upper() for word in NULLS), "NaN", "None", "Null", "NaT"]
-        return self._read(positions, na_values=nulls, keep_default_na=False, **options)
+        frame = self._read(
+            {*positions, *words},
+            dtype=dict.fromkeys(map(str, words), "category"),
+            na_values={str(n): _NULL_WORDS for n in positions},
+            keep_default_na=False,
+            decimal=decimal,
+            **options,
+        )
+        # Of digits alone pandas makes numbers, and 093000 is no longer what it was.
+        kept = [n for n in words if not pd.api.types.is_numeric_dtype(frame[n].cat.categories)]
+        self._words |= {n: _codes_and_words(frame[n]) for n in kept}
+        return frame
 
-    def text(self, position: int) -> pd.Series:
-        """Return the stripped cells of a column, as str, "" where there is nothing."""
-        if position not in self._texts:
-            frame = self._read([position], dtype=object, na_filter=False)
-            self._texts[position] = frame[position].astype(object).map(str.strip)
-        return self._texts[position]
+    def words(self, position: int) -> tuple[np.ndarray, list[str]]:
+        """Return which of the different cells of a column stands in each row, and these, stripped.
+
+        They differ in more than spaces; the first row with a cell is the one to name.
+        """
+        if position not in self._words:
+            codes, found = pd.factorize(self.text(position))
+            self._words[position] = codes, [str(word) for word in found]
+        return self._words[position]
+
+    def text(self, *positions: int) -> pd.Series:
+        """Return the stripped cells of a column, as str, "" where there is nothing.
+
+        Further positions are read in the same pass through the file, for a later call.
+        """
+        if missing := [n for n in positions if n not in self._texts]:
+            frame = self._read(missing, dtype=object, na_filter=False)
+            for n in missing:
+                self._texts[n] = frame[n].astype(object).map(str.strip)
+        return self._texts[positions[0]]
 
     def cell(self, row: int, position: int) -> str:
         """Return one cell, row and position counted from 0."""
@@ -132,7 +126,7 @@ class Sheet:
 
     def line(self, row: int) -> int:
         """Return the physical line on which a row of data starts."""
-        return self.first_line + row if self._is_regular else int(self._line_numbers[row])
+        return self.first_line + row if self.is_regular else int(self._line_numbers[row])
 
     def error(self, row: int, position: int, found: str, expected: str) -> DataError:
         """Return the error for a cell, row and position counted from 0."""
@@ -149,12 +143,14 @@ class Sheet:
 
     @cached_property
     def _line_numbers(self) -> np.ndarray:
-        rows = _csv_rows(self.file, self.delimiter, self.first_line)
+        rows = csv_rows(self.file, self.delimiter, self.first_line)
         return np.fromiter((line for line, _ in itertools.islice(rows, self.rows)), dtype=np.int64)
 
-    def _read(self, positions: Sequence[int], **options: Any) -> pd.DataFrame:
+    def _read(self, positions: Iterable[int], **options: Any) -> pd.DataFrame:
         wanted = sorted(set(positions))
-        with self.file.open() as stream:
+        with self.file.open() as stream, warnings.catch_warnings():
+            # A column of numbers with a word far down: it is read again, as text.
+            warnings.simplefilter("ignore", pd.errors.DtypeWarning)
             frame = pd.read_csv(
                 stream,
                 sep=self.delimiter,
@@ -166,238 +162,22 @@ class Sheet:
                 skiprows=self.first_line - 1,
                 nrows=self.rows if self.footers else None,
                 skipinitialspace=True,
-                low_memory=False,
                 **options,
             )
         assert len(frame) == self.rows, f"{len(frame)} rows, counted {self.rows}"
         return frame.rename(columns=int)
 
 
-def read_sheet(file: TextFile) -> Sheet:
-    """Find the header, the delimiter and the last row of a delimited file.
-
-    Args:
-        file: The text.
-
-    Returns:
-        Its cells.
-
-    Raises:
-        DataError: If there are no rows of data, or one has more or fewer cells than the header.
-    """
-    lines = list(itertools.islice(file.lines(), _HEAD_LINES))
-    if not any(line.strip() for line in lines):
-        raise DataError(file.path, 1, 1, "an empty file", "a header and rows of prices")
-    told = next((line[4:5] for line in lines[:1] if line.lower().startswith("sep=")), "")
-    drafts = [_draft(file, lines, delimiter) for delimiter in told or DELIMITERS]
-    found = [draft for draft in drafts if draft is not None]
-    if not found:
-        raise _nothing_to_read(file, lines)
-    sheet = max(found, key=_likelihood)
-    _count_rows(sheet)
-    return sheet
+def _codes_and_words(column: pd.Series) -> tuple[np.ndarray, list[str]]:
+    words = [str(word).strip() for word in column.cat.categories]
+    first = {word: n for n, word in reversed([*enumerate(words)])}
+    codes = column.cat.codes.to_numpy(dtype=np.int64)
+    if len(first) < len(words):
+        codes = np.array([first[word] for word in words])[codes]
+    return codes, words
 
 
-def _draft(file: TextFile, lines: list[str], delimiter: str) -> Sheet | None:
-    """Cut the head of a file by one delimiter; None if neither header nor data shows."""
-    lined = [(line, cells) for line, cells in _cut(lines, delimiter) if any(cells)]
-    rows = [cells for _, cells in lined]
-    names, start = _names_and_start(rows)
-    if start is None:
-        return None
-    data = rows[start:]
-    header = _align(rows[names], data) if names is not None else [""] * _usual_width(data)
-    first = last = start if names is None else names
-    if names is not None:
-        last = start
-        while first > 0 and names - first < 2 and _is_header_row(rows[first - 1], len(rows[names])):
-            first -= 1
-    block = [_align(cells, data) for cells in rows[first:last]]
-    above = [delimiter.join(cells).rstrip(delimiter) for cells in rows[:first]]
-    line = lined[start][0] if data else lined[-1][0] + 1
-    return Sheet(file, delimiter, block, tuple(header), above, line, data)
-
-
-def _cut(lines: list[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield line number and stripped cells of each row, up to one that cannot be cut."""
-    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
-    line = 1
-    with contextlib.suppress(csv.Error):
-        for cells in reader:
-            yield line, [cell.strip().lstrip("\ufeff") for cell in cells]
-            line = reader.line_num + 1
-
-
-def _names_and_start(rows: list[list[str]]) -> tuple[int | None, int | None]:
-    """Return the row that names the columns and the first row of data; None for what is not."""
-    for number, cells in enumerate(rows[:_HEADER_LINES]):
-        if _names_columns(cells):
-            after = range(number + 1, len(rows))
-            return number, next((n for n in after if not _is_header_row(rows[n])), len(rows))
-        if _is_data(cells):
-            above = number - 1
-            is_named = number > 0 and _is_header_row(rows[above], len(cells))
-            return (above if is_named else None), number
-    return None, None
-
-
-def _names_columns(cells: list[str]) -> bool:
-    roles = {role_of(cell) for cell in cells if cell}
-    prices = roles.intersection(PRICES)
-    is_dated = bool(roles & {"date", "time"}) or not cells[0]
-    return len(cells) > 1 and (len(prices) > 2 or (len(prices) > 0 and is_dated))
-
-
-def _is_data(cells: list[str]) -> bool:
-    """Tell whether a row holds a date and a number, or a word for none."""
-    # Digits alone are as likely a volume, unless they come first.
-    dates = [n for n, cell in enumerate(cells) if is_date(cell) and (n < 3 or not cell.isdigit())]
-    others = [cell for n, cell in enumerate(cells) if n not in dates[:1]]
-    has_value = any(is_number(cell) or (cell and cell.lower() in NULLS) for cell in others)
-    return bool(dates) and (has_value or len(cells) == 2)
-
-
-def _is_header_row(cells: list[str], width: int | None = None) -> bool:
-    """Tell whether a row has words alone; given a width, at least two and about as many cells."""
-    if any(is_date(cell) or is_number(cell) for cell in cells):
-        return False
-    if width is None:
-        return any(cells[1:]) or role_of(cells[0]) == "date"
-    return abs(len(cells) - width) <= 1 and sum(map(bool, cells)) > 1
-
-
-def _usual_width(data: list[list[str]]) -> int:
-    return Counter(map(len, data)).most_common(1)[0][0] if data else 0
-
-
-def _align(names: list[str], data: list[list[str]]) -> list[str]:
-    """Give a header as many names as rows have cells, where it is clear which is missing."""
-    width = _usual_width(data)
-    if len(names) == width - 1:
-        if not any(cells[-1] for cells in data if len(cells) == width):
-            return [*names, ""]
-        first = [cells[0] for cells in data]
-        if all(map(is_date, first)) or all(cell.isdigit() for cell in first):
-            return ["", *names]
-    while len(names) > width > 0 and not names[-1]:
-        names = names[:-1]
-    return names
-
-
-def _likelihood(sheet: Sheet) -> tuple[int, int, int]:
-    """Judge a delimiter by the names it shows, the rows it fits and the cells it makes."""
-    width = len(sheet.header)
-    roles = {role_of(name) for name in sheet.header if name}
-    return len(roles - {None}), sum(len(cells) == width for cells in sheet.head), width
-
-
-def _nothing_to_read(file: TextFile, lines: list[str]) -> DataError:
-    number, first = next((n, line) for n, line in enumerate(lines, start=1) if line.strip())
-    delimiter = max(DELIMITERS, key=first.count)
-    columns = ", ".join(quote(cell.strip()) for cell in first.split(delimiter)[:8])
-    expected = "a header with a date column and a close column, and rows of prices"
-    return DataError(file.path, number, 1, f"columns {columns}", expected)
-
-
-def _count_rows(sheet: Sheet) -> None:
-    """Count the rows, and find those at the end that are none; refuse one of another width."""
-    width = len(sheet.header)
-    tally = _tally_plain(sheet, width) or _tally_quoted(sheet, width)
-    sheet.rows, sheet._is_regular = tally.rows, tally.is_regular
-    sheet.last_line = tally.last
-    while tally.odd and _is_footer(sheet, tally, tally.odd[-1]):
-        line, cells = tally.odd.pop()
-        sheet.footers.insert(0, (line, " ".join(filter(None, cells))))
-        sheet.rows -= 1
-    if tally.odd:
-        line, cells = tally.odd[0]
-        column = min(len(cells), width + 1)
-        expected = f"{width} as in the header" if sheet.has_header else f"{width} as in the others"
-        raise DataError(sheet.file.path, line, column, f"{len(cells)} fields", expected)
-    if sheet.rows < 1:
-        raise DataError(sheet.file.path, sheet.first_line, 1, "only a header", "rows of prices")
-
-
-@dataclass
-class _Tally:
-    """Rows counted.
-
-    Args:
-        rows: Their number, blank lines not counted.
-        is_regular: Whether each is one line and no line between them is blank.
-        odd: Line and cells of each that is not as wide as the header.
-        last: Line of the last row as wide as the header.
-    """
-
-    rows: int = 0
-    is_regular: bool = True
-    odd: list[tuple[int, list[str]]] = field(default_factory=list)
-    last: int = 0
-
-
-def _is_footer(sheet: Sheet, tally: _Tally, row: tuple[int, list[str]]) -> bool:
-    line, cells = row
-    is_words = not is_date(cells[0]) and sum(map(bool, cells)) <= 2
-    return line > tally.last and is_words and len(sheet.footers) < _MOST_FOOTERS
-
-
-def _tally_plain(sheet: Sheet, width: int) -> _Tally | None:
-    """Count the rows of a file without quotes block by block; None if it has any."""
-    tally = _Tally(last=sheet.first_line - 1)
-    delimiter = ord(sheet.delimiter)
-    line, rest = 1, b""
-    with sheet.file.open() as stream:
-        while block := stream.read(BLOCK) or (rest and b"\n"):
-            if b'"' in block:
-                return None
-            whole, end, after = (rest + block).rpartition(b"\n")
-            rest = after if end else rest + block
-            if not end:
-                continue
-            text = np.frombuffer(whole + b"\n", dtype=np.uint8)
-            ends = np.flatnonzero(text == ord("\n"))
-            counts = np.diff(np.cumsum(text == delimiter, dtype=np.int32)[ends], prepend=0)
-            if line < sheet.first_line:
-                counts[: sheet.first_line - line] = width - 1
-            strange = np.flatnonzero(counts != width - 1)
-            _note_strange(tally, sheet, whole, ends, strange, line)
-            before = max(0, min(len(ends), sheet.first_line - line))
-            tally.rows += len(ends) - before
-            line += len(ends)
-            usual = np.flatnonzero(counts[before:] == width - 1)
-            tally.last = line - len(ends) + before + int(usual[-1]) if len(usual) else tally.last
-    return tally
-
-
-def _note_strange(
-    tally: _Tally, sheet: Sheet, text: bytes, ends: np.ndarray, strange: np.ndarray, line: int
-) -> None:
-    """Tell blank lines, which are no rows, from rows of another width."""
-    for number in strange.tolist():
-        start = int(ends[number - 1]) + 1 if number else 0
-        cells = text[start : int(ends[number])].decode().strip("\r").split(sheet.delimiter)
-        if len(cells) == 1 and not cells[0].strip():
-            tally.rows -= 1
-            tally.is_regular = False
-        else:
-            tally.odd.append((line + number, [cell.strip() for cell in cells]))
-
-
-def _tally_quoted(sheet: Sheet, width: int) -> _Tally:
-    tally = _Tally()
-    expected_line = sheet.first_line
-    for line, cells in _csv_rows(sheet.file, sheet.delimiter, sheet.first_line):
-        tally.rows += 1
-        tally.is_regular &= line == expected_line
-        expected_line = line + 1
-        if len(cells) == width:
-            tally.last = line
-        else:
-            tally.odd.append((line, [cell.strip() for cell in cells]))
-    return tally
-
-
-def _csv_rows(file: TextFile, delimiter: str, first_line: int) -> Iterator[tuple[int, list[str]]]:
+def csv_rows(file: TextFile, delimiter: str, first_line: int) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and cells of each row of data that is not blank.
 
     Raises:

@@ -14,11 +14,12 @@ from src.data.reading.dates import Instants, read_dates
 from src.data.reading.errors import DataError, quote
 from src.data.reading.layouts import Columns, find_columns
 from src.data.reading.names import PRICES, is_foreign, role_of
-from src.data.reading.numerals import DECIMALS, read_numbers
+from src.data.reading.numerals import DECIMALS, read_numbers, shown_sign
 from src.data.reading.series import PriceTable, ReadOptions, build_series
 from src.data.reading.sheet import Sheet
 
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
+_DIGITS = re.compile(r"\d{8,19}")
 _DOTTED_DATE = re.compile(r"\d{1,2}\.\d{1,2}\.\d{2,4}.*")
 
 
@@ -39,10 +40,8 @@ class _SheetRows:
     def error(self, row: int, role: str, expected: str, why: str = "") -> DataError:
         return self.sheet.cell_error(row, self.roles[role], expected, why)
 
-    def is_header(self, row: int, role: str) -> bool:
-        position = self.roles[role]
-        name = self.sheet.header[position].casefold()
-        return name != "" and self.sheet.cell(row, position).casefold() == name
+    def cell(self, row: int, role: str) -> str:
+        return self.sheet.cell(row, self.roles[role])
 
 
 def read_tables(sheet: Sheet, options: ReadOptions) -> list[PriceTable]:
@@ -68,13 +67,18 @@ def read_tables(sheet: Sheet, options: ReadOptions) -> list[PriceTable]:
     numeric = sorted(
         {n for c in found for role, n in c.roles.items() if role in (*PRICES, "volume")}
     )
-    date = found[0].roles["date"]
-    has_iso = "time" not in found[0].roles and _head_is(sheet, date, _ISO)
-    frame = sheet.inferred([*numeric, date], [date] if has_iso else [])
-    instants = read_dates(sheet, date, found[0].roles.get("time"), frame[date], options.day_first)
+    date, time = found[0].roles["date"], found[0].roles.get("time")
+    is_iso = time is None and _head_is(sheet, date, _ISO)
+    is_inferred = is_iso or _head_is(sheet, date, _DIGITS)
+    sign = DECIMALS.get(options.decimal or "", shown_sign(sheet, numeric))
+    words = [] if time is None else [time, *([] if is_inferred else [date])]
+    dates = [date] if is_inferred else []
+    frame = sheet.numbers([*numeric, *dates], dates if is_iso else [], sign, words)
+    inferred = frame[date] if is_inferred else None
+    instants = read_dates(sheet, date, time, inferred, options.day_first)
     tables: list[PriceTable] = []
     for columns in found:
-        tables += _read(sheet, columns, frame, instants, options)
+        tables += _read(sheet, columns, frame, sign, instants, options)
     return tables
 
 
@@ -93,18 +97,22 @@ def _refuse_missing(sheet: Sheet, columns: Columns, needed: Sequence[str]) -> No
 
 
 def _read(
-    sheet: Sheet, columns: Columns, frame: pd.DataFrame, instants: Instants, options: ReadOptions
+    sheet: Sheet,
+    columns: Columns,
+    frame: pd.DataFrame,
+    sign: str,
+    instants: Instants,
+    options: ReadOptions,
 ) -> list[PriceTable]:
     roles = {role: n for role, n in columns.roles.items() if role in (*PRICES, "volume")}
     decimal = DECIMALS[options.decimal] if options.decimal else None
     is_english = _is_english(sheet, columns)
-    values = read_numbers(sheet, roles, frame, decimal, is_english)
+    values = read_numbers(sheet, roles, frame, sign, decimal, is_english)
     for position in columns.volumes:
         if "volume" not in values or not (values["volume"] == 0).all():
             break
-        other = read_numbers(
-            sheet, {"volume": position}, sheet.inferred([position]), decimal, is_english
-        )
+        again = sheet.numbers([position], decimal=sign)
+        other = read_numbers(sheet, {"volume": position}, again, sign, decimal, is_english)
         if not (other["volume"] == 0).all():
             values |= other
             columns.why["volume"] = f"{sheet.name(roles['volume'])} is 0 throughout, not measured"

@@ -1,14 +1,18 @@
 """129 named features, finite, of the stated sizes, and none of them looks ahead."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 import talib
 
 from src.data.features import bars, market
-from src.data.features.bars import WARMUP_ROWS, bar_features
+from src.data.features.__main__ import page
+from src.data.features.bars import WARMUP_ROWS, bar_features, features_of
 from src.data.features.indicators import CANDLE_PATTERNS
+
+PAGE = Path(__file__).parents[3] / "docs" / "features.md"
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +109,18 @@ def test_prices_that_never_move_and_no_volume_give_finite_features(make_table):
 def test_a_thousandfold_jump_gives_finite_features(make_table):
     values = bar_features(make_table(np.repeat([1.0, 1000.0], 150))).values
     assert np.abs(values[:, :43]).max() <= market.LIMIT
+
+
+def test_the_page_about_features_is_what_the_code_makes(sp500):
+    assert PAGE.read_text() == page(sp500)
+    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+    assert len(rows) == 129
+
+
+@pytest.mark.parametrize("last", [WARMUP_ROWS, 600, 2001, 4321])
+def test_with_the_future_cut_off_no_feature_changes(sp500, last):
+    cut = {name: values[: last + 1] for name, values in sp500.columns.items()}
+    short = dataclasses.replace(sp500, dates=sp500.dates[: last + 1], columns=cut)
+    for (group, whole), (_, known) in zip(features_of(sp500), features_of(short), strict=True):
+        same = np.array_equal(whole.values[: last + 1], known.values, equal_nan=True)
+        assert same, f"{group}_{whole.name}"

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from src.data.features.book import SLOT_FIELDS, Slot, position_features, run_slot
+from src.data.features.book import (
+    SLOT_FIELDS,
+    Slot,
+    build_slots,
+    position_features,
+    run_slot,
+)
 
 
 def run(closes, opens, *, side=1, closes_at=(), trailing=True, max_age=None, width=3.0):
@@ -11,8 +17,9 @@ def run(closes, opens, *, side=1, closes_at=(), trailing=True, max_age=None, wid
     close = np.array(closes, dtype=float)
     rows = np.arange(len(close))
     slot = Slot(side, np.isin(rows, opens), np.isin(rows, closes_at), trailing, max_age)
-    states = run_slot(slot, close, np.full(len(close), width))
-    return {name: states[:, i].tolist() for i, name in enumerate(SLOT_FIELDS)}
+    states = dict(run_slot(slot, close, np.full(len(close), width)))
+    assert list(states) == list(SLOT_FIELDS)
+    return {name: values.tolist() for name, values in states.items()}
 
 
 def test_a_long_position_follows_by_hand():
@@ -66,7 +73,7 @@ def test_no_position_is_opened_before_the_stop_is_known():
 
 @pytest.fixture(scope="module")
 def book(sp500):
-    return {name: values for name, (values, _) in position_features(sp500).items()}
+    return {feature.name: feature.values for feature in position_features(sp500)}
 
 
 def test_a_slot_is_flat_in_all_its_features_or_in_none_that_size_it(book):
@@ -104,5 +111,36 @@ def test_months_and_random_batches_see_a_slot_flat_throughout(book):
 
 
 def test_the_book_is_deterministic(sp500, book):
-    again = position_features(sp500)
-    assert all(np.array_equal(again[name][0], values) for name, values in book.items())
+    again = {feature.name: feature.values for feature in position_features(sp500)}
+    assert all(np.array_equal(again[name], values) for name, values in book.items())
+
+
+def slow_run(slot, close, stop_width):
+    """Follow a slot bar by bar, as its rule says it; yield its state after each bar."""
+    held = None
+    for row, price in enumerate(close.tolist()):
+        if held is not None:
+            held["age"] += 1
+            stopped = slot.side * (price - held["stop"]) <= 0
+            if slot.closes[row] or stopped or held["age"] > (slot.max_age or np.inf):
+                held = None
+                yield (0.0, 0.0, 0.0, 0.0)
+                continue
+            if slot.side * (price - held["best"]) > 0:
+                held["best"] = price
+                if slot.trailing:
+                    held["stop"] = price - slot.side * held["width"]
+        elif slot.opens[row] and np.isfinite(stop_width[row]):
+            width = stop_width[row]
+            held = {"age": 1, "best": price, "width": width, "stop": price - slot.side * width}
+        yield (held["age"], held["best"], held["stop"], price) if held else (0.0, 0.0, 0.0, 0.0)
+
+
+def test_the_book_equals_a_slow_walk_over_the_bars(sp500):
+    close = sp500.close
+    stop_width = np.r_[np.full(20, np.nan), 0.02 * close[20:]]
+    for slot in build_slots(close).values():
+        fast = dict(run_slot(slot, close, stop_width))
+        slow = np.array(list(slow_run(slot, close, stop_width)))
+        for column, name in enumerate(("age", "best_price", "stop_price")):
+            assert np.array_equal(fast[name], slow[:, column]), name

@@ -93,6 +93,25 @@ def test_a_crash_is_no_split(factor):
     assert kinds(close) == []
 
 
+def test_a_day_that_was_traded_through_is_no_jump_and_one_beyond_belief_is():
+    close = walk(300, sigma=0.01)
+    close[200:] *= 2.1
+    opens = np.r_[close[0], close[:-1]]
+    high, low = np.maximum(opens, close), np.minimum(opens, close)
+    assert kinds(close, open=opens, high=high, low=low) == []
+    close[250:] *= 50
+    opens = np.r_[close[0], close[:-1]]
+    high, low = np.maximum(opens, close), np.minimum(opens, close)
+    assert kinds(close, open=opens, high=high, low=low) == ["split"]
+
+
+def test_a_squeeze_of_wild_days_is_no_jump():
+    close = walk(300, sigma=0.02)
+    for day, factor in enumerate((1.4, 0.8, 1.3, 0.75, 1.5, 1.3, 0.8, 1.4, 1.2, 0.8, 2.3, 0.56)):
+        close[200 + day :] *= factor
+    assert kinds(close) == []
+
+
 def test_large_steps_of_a_rate_near_zero_are_no_splits():
     rates = np.round(0.1 + 0.02 * np.sin(np.arange(300)), 2)
     rates[100], rates[200:] = 0.05, rates[200:] + 0.2
@@ -109,6 +128,7 @@ def test_a_hole_is_named_with_its_ends_and_weekends_are_none():
     hours = np.datetime64("2020-01-01", "s") + np.arange(500) * np.timedelta64(1, "h")
     (warning,) = said(walk(490), np.delete(hours, slice(200, 210)))
     assert warning.text == "no bars for 11 hours, from 2020-01-09 07:00 to 2020-01-09 18:00"
+    assert kinds(walk(499), np.delete(hours, 77)) == ["gap"]
 
 
 def test_other_odd_things_are_said_with_their_first_date():

@@ -54,6 +54,13 @@ def test_options_and_fractions_of_lots_are_read_only_when_asked_for(write_csv):
     assert fraction.close.tolist() == BARS.close
 
 
+def test_an_auction_of_the_same_ticker_is_another_market_s_price(write_csv):
+    auction = cotahist(make_bars(price=30), market="017")
+    path = write_csv(both(cotahist(BARS), auction))
+    (series,) = read_file(path, ReadOptions(ticker="PETR4"))
+    assert series.close.tolist() == BARS.close
+
+
 def test_a_ticker_that_is_not_there_and_a_damaged_field_are_named(write_csv):
     with pytest.raises(
         DataError, match=r"found no ticker 'PETR3' among 2, expected one such as PETR4"

@@ -69,6 +69,14 @@ def test_a_time_may_have_a_column_of_its_own(write_csv, column, clock):
         read_file(write_csv(f"Date,Time,Close\n2020-01-02,{column},1\n2020-01-03,25:99,2\n"))
 
 
+def test_times_of_digits_alone_keep_their_zeros(write_csv):
+    times = [f"{minute // 60:02d}{minute % 60:02d}00" for minute in range(0, 600, 25)]
+    rows = "".join(f"2020-01-02,{time},{n + 1}\n" for n, time in enumerate(times))
+    (series,) = read_file(write_csv(f"Date,Time,Close\n{rows}"))
+    assert [str(date)[11:16] for date in series.dates] == [f"{t[:2]}:{t[2:4]}" for t in times]
+    assert series.frequency == "25 minutes"
+
+
 def test_days_that_may_be_months_are_refused_with_both_readings_and_the_option(write_csv):
     cells = ["01/02/2020", "02/02/2020", "03/02/2020"]
     with pytest.raises(

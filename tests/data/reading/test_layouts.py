@@ -284,6 +284,13 @@ def test_dividends_between_bars_and_lines_below_them_are_no_bars(write_csv):
     assert kinds(read_one(write_csv(padded))) == ["dropped rows (footer)"]
 
 
+def test_a_price_of_today_under_its_time_is_no_bar(write_csv):
+    text = table([OHLCV, ("16:00", "1", "1", "1", "1", "1"), *bar(BARS, "%Y/%m/%d")[::-1]])
+    series = read_one(write_csv(text))
+    assert series.close.tolist() == BARS.close
+    assert set(kinds(series)) == {"order", "dropped rows"}
+
+
 def test_a_header_that_comes_again_is_no_row(write_csv):
     text = table([OHLCV, *bar(BARS)[:20], OHLCV, *bar(BARS)[20:]])
     series = read_one(write_csv(text))
