@@ -38,7 +38,7 @@ claims-quick: setup-dev ## The direction of each verdict in under twenty minutes
 	$(BIN)/python -m src.train -m sweep=claims_quick log_dir=lightning_logs/claims_quick hydra/launcher=joblib sweep.resume=$(or $(RESUME),false)
 	$(BIN)/python -m benchmarks.claims lightning_logs/claims_quick --out lightning_logs/claims_quick
 
-test: setup-dev ## Run the default tests: about three minutes on two cores
+test: setup-dev ## Run the default tests: about five minutes on two cores
 	$(BIN)/python -m pytest -m 'not slow' --numprocesses 2
 
 test-full: setup-dev ## Run every test
