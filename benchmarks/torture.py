@@ -19,6 +19,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from hydra import compose, initialize_config_dir
 from src.config import CONFIG_DIR
 from src.config.compose import own_part
 from src.config.trust import CheckpointError, settled
+from src.runs import stopping
 from src.runs.checkpoint import load_checkpoint
 from src.runs.run import run
 from src.training.module import RegressionModule
@@ -113,11 +115,12 @@ def in_a_process(work: Callable[[], Any], errors: Path | None = None) -> int:
     try:
         for stream, name in ((1, os.devnull), (2, errors or os.devnull)):
             os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), stream)
-        work()
+        with stopping.listening():
+            work()
     except SystemExit as stop:
         code = int(stop.code or 0)
     except BaseException as error:
-        os.write(2, f"Traceback: {type(error).__name__}: {error}\n".encode())
+        os.write(2, "".join(traceback.format_exception(error)).encode())
         code = 1
     finally:
         os._exit(code)
@@ -265,6 +268,7 @@ def kill_at_random(
         killed = only_run(folder / name)
         wrong = resume(killed, config, choices) if code else ""
         found = [wrong] if wrong else differences(whole, trace(killed))
+        found[:0] = [_went_on(killed)] if found else []
         yield moment, found + temporaries(folder / name)
         shutil.rmtree(folder / name)
 
@@ -283,26 +287,41 @@ def stop_at_random(
         errors = folder / f"{name}.txt"
         named = config.copy()
         named.name = name
+        moment = time.monotonic() + generator.uniform(0, length)
         pid = in_a_process(lambda named=named: run(named, choices, []), errors)  # type: ignore[misc]
-        while not list((folder / name).glob("*/checkpoints/last.ckpt")):
+        # Half of the moments fall into the training, the others anywhere from the start on.
+        while trial % 2 and not list((folder / name).glob("*/checkpoints/last.ckpt")):
             time.sleep(0.01)
-        time.sleep(generator.uniform(0, length * 0.8))
+        time.sleep(max(0.0, moment - time.monotonic()))
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            ended(pid)  # it was faster than the signal
+            shutil.rmtree(folder / name)
+            continue
         began = time.monotonic()
         os.kill(pid, number)
         code, took = ended(pid), time.monotonic() - began
-        stopped = only_run(folder / name)
-        found = []
-        if code != 128 + number:
-            found.append(f"exit code {code}")
+        reports = [json.loads(f.read_text()) for f in (folder / name).glob("*/report.json")]
+        is_over = code == 0 and [report["status"] for report in reports] == ["finished"]
+        found = [] if is_over or code == 128 + number else [f"exit code {code}"]
         if "Traceback" in errors.read_text():
-            found.append("a traceback")
-        if code == 128 + number:
-            status = json.loads((stopped / "report.json").read_text())["status"]
-            found += [] if status == "interrupted" else [f"status {status}"]
-            wrong = resume(stopped, config, choices)
-            found += [wrong] if wrong else differences(whole, trace(stopped))
-        yield took, found + temporaries(folder / name)
-        shutil.rmtree(folder / name)
+            found.append(errors.read_text()[-1500:])
+        for stopped in (folder / name).glob("*"):
+            report = json.loads((stopped / "report.json").read_text())
+            if (status := report["status"]) == "interrupted":
+                wrong = resume(stopped, config, choices)
+                found += [wrong] if wrong else differences(whole, trace(stopped))
+                found[:0] = [_went_on(stopped)] if found else []
+            elif status != "finished":  # by its last lines
+                found.append(f"status {status}: {report.get('reason')}")
+        yield took, found + temporaries(folder)
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _went_on(folder: Path) -> str:
+    """Say where a run went on."""
+    report = json.loads((folder / "report.json").read_text())
+    places = [f"epoch {again['epoch']} batch {again['batch']}" for again in report["resumed"]]
+    return f"went on at {', '.join(places)}"
 
 
 def damages(content: bytes, trials: int, seed: int) -> Iterator[bytes]:

@@ -3,11 +3,13 @@
 python -m src.train experiment=price_lstm
 python -m src.train pooling=attention norm=layer optimizer.lr=3e-4
 python -m src.train -m pooling=mean,learnable seed=0,1
+python -m src.train resume=lightning_logs/<experiment>/<run> trainer.max_epochs=40
 """
 
 from collections.abc import Sequence
 
 from src.cli import Command, Job
+from src.runs.stopping import listening
 
 
 def train(job: Job) -> None:
@@ -26,7 +28,14 @@ def sweep(overrides: Sequence[str]) -> int:
     return sweep("train", overrides)
 
 
-main = Command("train", __doc__, train, word=None, sweep=sweep)
+command = Command("train", __doc__, train, word=None, sweep=sweep)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command line; SIGTERM ends it with exit code 143, Ctrl-C with 130, wherever it is."""
+    with listening():
+        command(arguments)
+
 
 if __name__ == "__main__":
     main()

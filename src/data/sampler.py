@@ -57,7 +57,7 @@ class KeyedBatchSampler(DistributedSampler):
             drop_last=drop_last,
         )
         self.total = num_samples
-        self._skipped = 0
+        self._start = (0, 0)
         self.global_batch_size = batch_size * world_size
         if len(self) == 0:
             raise ValueError(
@@ -71,13 +71,14 @@ class KeyedBatchSampler(DistributedSampler):
         return full + int(rest > 0 and not self.drop_last)
 
     def start_at(self, epoch: int, batch: int) -> None:
-        """Let the next iteration begin within an epoch, at one of its batches counted from 0."""
+        """Let the next iteration begin at a batch, from 0, if it is one of the given epoch."""
         self.set_epoch(epoch)
-        self._skipped = batch
+        self._start = epoch, batch
 
     def __iter__(self) -> Iterator[Tensor]:
         """Yield the batches of the current epoch, int64 tensors (B,)."""
-        first, self._skipped = self._skipped, 0
+        (epoch, batch), self._start = self._start, (0, 0)
+        first = batch if epoch == self.epoch else 0
         order = self._order()
         short = self.num_replicas - self.total % self.global_batch_size
         if not self.drop_last and 0 < short < self.num_replicas:

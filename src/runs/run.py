@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,13 +93,13 @@ def run(
     with stopping.listening():
         started = _build(config, choices, overrides)
         folder, report, new = started.folder, started.report, started.goes_on is None
-        if on_start is not None:
-            on_start(folder)
-        with working_in(folder) if is_first_process() else nullcontext():
+        with ended(folder, report, started.kept), _working_in(folder):
+            if on_start is not None:
+                on_start(folder)
             _go_back(started.goes_on)
             log_to_file(folder)
             page = RunPage(started.trainer, report, overrides, begins=new)
-            with ended(folder, report, started.kept), page, recorded(folder, report):
+            with page, recorded(folder, report):
                 _train(started)
                 _record(started, page)
     if started.trainer.is_global_zero:
@@ -160,6 +160,11 @@ def _tell(callbacks: Sequence[pl.Callback], goes_on: Resumption) -> None:
             callback.optimizer_options = goes_on.optimizer_options
             callback.overrules_stopping = goes_on.asks_for_more
     print_going_on(goes_on.folder, goes_on.state, goes_on.changes)
+
+
+def _working_in(folder: Path) -> AbstractContextManager[None]:
+    """Hold the run's folder, in the process that made it."""
+    return working_in(folder) if is_first_process() else nullcontext()
 
 
 @rank_zero_only

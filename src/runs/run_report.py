@@ -24,6 +24,7 @@ from src.data.identity import identity
 from src.data.reading.checks import say_date
 from src.files import write_json, write_text
 from src.reporting.run_tables import ratio
+from src.runs import stopping
 from src.runs.folder import CONFIG, FORECASTS, REPORT, remove_empty
 from src.runs.resuming import Resumption
 from src.training.module import RegressionModule
@@ -126,11 +127,16 @@ def recorded(folder: Path, report: dict[str, Any]) -> Iterator[None]:
         report |= {"status": "interrupted", "reason": stopped.name}
         raise SystemExit(128 + stopped) from None
     except BaseException as error:
+        if stopping.received is not None:  # a library made an error of its own of the exit
+            report |= {"status": "interrupted"}
+            report |= {"reason": signal.Signals(stopping.received).name}
+            stopping.check()
         report |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
         raise
     finally:
         report["duration_s"] = round(before + time.monotonic() - started, 2)
-        write(folder / REPORT, report)
+        with stopping.held_back():
+            write(folder / REPORT, report)
 
 
 @contextmanager
@@ -150,10 +156,11 @@ def ended(folder: Path, report: dict[str, Any], kept: Path) -> Iterator[None]:
             report |= {"status": "failed", "reason": f"OSError: {reached}"}
             with suppress(OSError):
                 rank_zero_only(write_json)(folder / REPORT, report)
+        raise reached from None
+    finally:
         if is_first_process() and not (folder / REPORT).exists():
             shutil.rmtree(folder, ignore_errors=True)
             remove_empty(folder, kept)
-        raise reached from None
 
 
 def best_so_far(trainer: pl.Trainer) -> dict[str, Any]:

@@ -15,6 +15,7 @@ received: int | None = None
 """The signal that told this process to stop."""
 
 _is_training = False
+_is_held_back = False
 
 
 @contextmanager
@@ -38,6 +39,9 @@ def listening() -> Iterator[None]:
     try:
         yield
         check()
+    except Exception:
+        check()  # a library may have made an error of its own of the exit
+        raise
     finally:
         training_ends()
         for number, handler in before.items():
@@ -51,7 +55,18 @@ def check() -> None:
         SystemExit: with 128 plus the signal's number.
     """
     if received is not None:
-        raise SystemExit(128 + received)
+        raise SystemExit(128 + received) from None
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Let no signal interrupt a few lines that must not be left half done."""
+    global _is_held_back
+    _is_held_back = True
+    try:
+        yield
+    finally:
+        _is_held_back = False
 
 
 def training_begins() -> None:
@@ -83,10 +98,13 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
     global received
     was_told = received is not None
     received = number
+    if _is_held_back:
+        return
     if was_told or not _is_training:
         check()
     signal.setitimer(signal.ITIMER_REAL, PATIENCE_S)
 
 
 def _too_late(number: int, frame: FrameType | None) -> None:
-    check()
+    if not _is_held_back:
+        check()

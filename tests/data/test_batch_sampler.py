@@ -99,3 +99,6 @@ def test_an_epoch_may_begin_at_a_later_batch_and_the_next_one_at_its_first():
     assert [batch.tolist() for batch in sampler] == expected[2:]
     assert [batch.tolist() for batch in sampler] == expected
     assert len(sampler) == 4
+    sampler.start_at(3, 2)  # of which no batch is ever asked for
+    sampler.set_epoch(4)
+    assert [batch.tolist() for batch in sampler] == expected
