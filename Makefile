@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup setup-dev train sweep claims claims-quick test test-full lint tensorboard clean
+.PHONY: help setup setup-dev train sweep claims claims-quick test test-full torture lint tensorboard clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -43,6 +43,9 @@ test: setup-dev ## Run the default tests: about five minutes on two cores
 
 test-full: setup-dev ## Run every test
 	$(BIN)/python -m pytest --numprocesses 2
+
+torture: setup-dev ## Kill, stop and damage runs, see that nothing is lost: half an hour
+	$(BIN)/python -m benchmarks.torture
 
 lint: setup-dev ## Check style and types
 	$(BIN)/ruff format --check .
