@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,10 +90,14 @@ def run(
     """
     keep_freed_memory()
     log_to_terminal()
-    with stopping.listening():
-        started = _build(config, choices, overrides)
-        folder, report, new = started.folder, started.report, started.goes_on is None
-        with ended(folder, report, started.kept), _working_in(folder):
+    with stopping.listening(), ExitStack() as stack:
+        built = _build(config, choices, overrides)
+        with stopping.held_back():  # between a folder's making and its first record
+            started = _begin(built, overrides)
+            folder, report, new = started.folder, started.report, started.goes_on is None
+            stack.enter_context(ended(folder, report, started.kept))
+        stopping.check()
+        with _working_in(folder):
             if on_start is not None:
                 on_start(folder)
             _go_back(started.goes_on)
@@ -110,6 +114,17 @@ def run(
 
 
 @dataclass(frozen=True)
+class _Built:
+    """A run whose data and model are there, and nothing on the disk yet."""
+
+    config: DictConfig
+    choices: Mapping[str, Any]
+    datamodule: PriceDataModule
+    module: RegressionModule
+    goes_on: Resumption | None
+
+
+@dataclass(frozen=True)
 class _Started:
     """A run that is built, with its folder made and nothing trained yet."""
 
@@ -122,8 +137,8 @@ class _Started:
     goes_on: Resumption | None
 
 
-def _build(config: DictConfig, choices: Mapping[str, Any], overrides: list[str]) -> _Started:
-    """Build all parts, then make the folder: what cannot work leaves none."""
+def _build(config: DictConfig, choices: Mapping[str, Any], overrides: list[str]) -> _Built:
+    """Build data and model, before there is a folder: what cannot work leaves none."""
     goes_on = find_resumption(config, choices, overrides)
     if goes_on is not None:
         config, choices = goes_on.config, goes_on.report.get("choices", choices)
@@ -136,6 +151,13 @@ def _build(config: DictConfig, choices: Mapping[str, Any], overrides: list[str])
     choices = effective_choices(choices, module)
     refuse_empty_parts(config.trainer, datamodule)
     refuse_full_disk(Path(config.log_dir), count_parameters(module))
+    return _Built(config, choices, datamodule, module, goes_on)
+
+
+def _begin(built: _Built, overrides: list[str]) -> _Started:
+    """Make the folder, and what writes into it."""
+    config, choices, goes_on = built.config, built.choices, built.goes_on
+    datamodule, module = built.datamodule, built.module
     kept = first_existing(Path(config.log_dir) / experiment_name(config, choices))
     folder = goes_on.folder if goes_on else _run_folder(config, choices, overrides)
     try:

@@ -111,9 +111,9 @@ def recorded(folder: Path, report: dict[str, Any]) -> Iterator[None]:
     write = rank_zero_only(write_json)
     if is_first_process():
         write_text(folder / CONFIG, OmegaConf.to_yaml(OmegaConf.create(report["config"])))
-    write(folder / REPORT, report)
     started, before = time.monotonic(), report.get("duration_s", 0.0)
     try:
+        write(folder / REPORT, report)
         yield
         report["status"] = "finished"
     except SIGTERMException:

@@ -1,6 +1,6 @@
 from torch.utils.tensorboard import SummaryWriter
 
-from benchmarks.torture import scalars
+from benchmarks.torture.traces import scalars
 from src.board.history import cut_history, history_so_far
 from src.board.loggers import CSVLogger
 

@@ -6,7 +6,9 @@ import pytest
 import torch
 import yaml
 
-from benchmarks.torture import VARIANTS, kill_at_random, kill_at_steps, scalars
+from benchmarks.torture.campaigns import kill_at_random, kill_at_steps
+from benchmarks.torture.traces import scalars
+from benchmarks.torture.trials import VARIANTS
 from src.config.resuming import going_on
 from src.config.trust import CheckpointError
 from src.files import LOCK, locked
