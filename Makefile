@@ -44,8 +44,8 @@ test: setup-dev ## Run the default tests: about five minutes on two cores
 test-full: setup-dev ## Run every test
 	$(BIN)/python -m pytest --numprocesses 2
 
-torture: setup-dev ## Kill, stop and damage runs, see that nothing is lost: half an hour
-	$(BIN)/python -m benchmarks.torture
+torture: setup-dev ## Kill, stop and damage runs, see that nothing is lost: under an hour; CAMPAIGNS='steps random' some
+	$(BIN)/python -m benchmarks.torture $(CAMPAIGNS)
 
 lint: setup-dev ## Check style and types
 	$(BIN)/ruff format --check .

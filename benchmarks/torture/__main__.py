@@ -42,7 +42,7 @@ ALWAYS = ("each_step", "dropout_each_step")
 """The variants that are killed at each of the 60 steps; the others take turns."""
 TESTS = {
     "hostile": ("tests/config/test_hostile_configs.py", "tests/config/test_trust.py"),
-    "values": ("tests/config/test_values.py", "tests/config/test_fuzzed_values.py"),
+    "values": ("tests/config/test_values.py",),
 }
 
 
