@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from src.data.datamodule import PriceDataModule
+    from src.data.memory_task import MemoryTaskDataModule
     from src.data.reading.errors import DataError
     from src.data.reading.sources import PriceTable, load_prices
     from src.data.sampler import KeyedBatchSampler
@@ -18,6 +19,7 @@ _HOME = {
     "InputScaling": "scaling",
     "KeyedBatchSampler": "sampler",
     "Persistence": "scaling",
+    "MemoryTaskDataModule": "memory_task",
     "PriceDataModule": "datamodule",
     "PriceTable": "reading.sources",
     "ScenarioDataModule": "scenario_datamodule",
@@ -31,6 +33,7 @@ __all__ = [
     "DataError",
     "InputScaling",
     "KeyedBatchSampler",
+    "MemoryTaskDataModule",
     "Persistence",
     "PriceDataModule",
     "PriceTable",

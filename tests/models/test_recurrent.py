@@ -83,9 +83,26 @@ def test_encoder_dropout_acts_between_layers_in_training_only():
         ({"num_layers": 0}, "num_layers must be at least 1, got 0"),
         ({"dropout": DropoutRates(projection=0.1)}, r"no temporal projection, .*projection 0\.1"),
         ({"num_layers": 1, "dropout": DropoutRates(encoder=0.1)}, r"num_layers is 1, got 0\.1"),
+        (
+            {"cell": "gru", "forget_bias": 3.0},
+            r"forget_bias needs cell=lstm, got 3\.0 with cell=gru",
+        ),
     ],
-    ids=["cell", "width", "depth", "projection dropout", "dropout of one layer"],
+    ids=["cell", "width", "depth", "projection dropout", "dropout of one layer", "forget bias"],
 )
 def test_options_that_cannot_work_are_refused_with_their_value(options, message):
     with pytest.raises(ValueError, match=message):
         RecurrentEncoder(1, 6, **options)
+
+
+def test_a_forget_bias_opens_the_forget_gates_of_every_layer_and_nothing_else():
+    plain, opened = (
+        (torch.manual_seed(0), RecurrentEncoder(1, 6, hidden_size=4, forget_bias=bias))[1]
+        for bias in (0.0, 3.0)
+    )
+    for name, value in plain.rnn.named_parameters():
+        moved = getattr(opened.rnn, name) - value
+        expected = torch.zeros_like(value)
+        if name.startswith("bias_ih"):
+            expected[4:8] = 3.0
+        assert torch.allclose(moved, expected, atol=1e-6), name
