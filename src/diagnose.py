@@ -29,12 +29,17 @@ def diagnose(job: Job) -> dict[str, Any]:
 
 
 def show(result: dict[str, Any], job: Job) -> Iterator[Any]:
-    """Yield the findings and the what-if table."""
-    from src.reporting.run_tables import findings_view, what_if_table
+    """Yield the findings, the what-if table, and the course of the zeros while a run trained."""
+    from src.reporting.run_tables import course_table, findings_view, what_if_table
 
-    shown = f"{result['batches']} training batches, {result['windows']} windows"
-    yield f"Diagnosis of {result['subject']} on {shown}"
+    shown = f"on {result['batches']} training batches, {result['windows']} windows"
+    if not result["batches"]:
+        shown = "as the run recorded it: no checkpoint of it is left to replay batches with"
+    yield f"Diagnosis of {result['subject']} {shown}"
     yield findings_view(result["diagnosis"])
+    history = (result.get("recorded") or {}).get("gradient_history") or {}
+    if any(record["zero_fraction"] for record in history.get("records", ())):
+        yield course_table(history)
     if result["what_if"]:
         yield what_if_table(result["what_if"])
 

@@ -1,5 +1,6 @@
 import io
 import json
+import shutil
 import sys
 from contextlib import redirect_stdout
 
@@ -77,6 +78,15 @@ def test_a_finished_run_is_diagnosed_from_its_folder(tiny_run, monkeypatch, caps
     assert {row["group"] for row in result["what_if"]} == {"pooling", "norm", "dropout"}
     current = [row["option"] for row in result["what_if"] if row["current"]]
     assert current == ["last", "none", "none"]
+
+
+def test_a_run_without_a_checkpoint_is_told_by_what_it_recorded(tiny_run, monkeypatch, capsys):
+    folder = tiny_run("data=scenario", "norm=none", "callbacks=default")
+    shutil.rmtree(folder / "checkpoints")
+    capsys.readouterr()
+    printed = printed_by(monkeypatch, capsys, str(folder))
+    assert "as the run recorded it: no checkpoint" in printed
+    assert "While it trained: zeros in the gradient of" in printed
 
 
 def test_the_printed_view_names_causes_and_options(monkeypatch, capsys):

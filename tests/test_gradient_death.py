@@ -44,6 +44,18 @@ def test_dead_inputs_follow_the_published_course_and_are_named(course):
     assert [point["step"] for point in report["validation"]] == list(range(1, 25))
 
 
+def test_the_run_keeps_its_last_weights_and_says_what_it_found_and_what_to_type(course, capsys):
+    folder = course()
+    printed = capsys.readouterr().out
+    assert "Gradients: 1 finding to act on" in printed
+    assert f"python -m src.diagnose {folder}" in " ".join(printed.split())
+    assert "zeros_from_8k" in printed
+    run = open_run(folder)
+    assert run.checkpoint_path.name == "last.ckpt"
+    assert run.module
+    assert "Gradients: 1 finding" in (folder / "train.log").read_text()
+
+
 def test_dead_units_give_the_same_share_by_rows_and_are_named(course):
     report = report_of(course("schedule=dead_units", "model.hidden_size=32"))
     last = report["gradient_history"]["records"][-1]

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from PIL import Image
 
 from src.config import CONFIG_DIR
 from src.runs.build import build_datamodule, build_module
@@ -83,6 +84,10 @@ def test_a_run_folder_holds_all_that_is_needed_to_understand_it(tiny_run):
     folder = tiny_run("experiment=price_lstm", "callbacks=default")
     names = {path.name.split(".")[0] for path in folder.iterdir()}
     assert {"config", "report", "forecasts", "checkpoints", "train", "events"} <= names
+    assert Image.open(folder / "forecast.png").size == (720, 840)
+    log = (folder / "train.log").read_text()
+    assert "model=lstm" in log
+    assert "Best validation: 1 of" in log
     assert {p.name for p in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     report = report_of(folder)
     assert report["status"] == "finished"

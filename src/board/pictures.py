@@ -3,13 +3,15 @@
 Shapes: S records, T time steps, N days.
 """
 
-from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+
+from src.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,10 +92,11 @@ def _label(draw: ImageDraw.ImageDraw, length: int, steps: list[int], title: str)
 
 
 def forecast_figure(
-    days: Sequence[np.datetime64],
-    last_price: Sequence[float],
-    price: Sequence[float],
-    predicted_price: Sequence[float],
+    days: np.ndarray,
+    last_price: np.ndarray,
+    price: np.ndarray,
+    predicted_price: np.ndarray,
+    interval: np.ndarray | None = None,
 ) -> Tensor:
     """Draw forecasts against what came, and the squared error saved against "tomorrow = today".
 
@@ -105,6 +108,7 @@ def forecast_figure(
         last_price: the day before's price, the baseline's forecast.
         price: the price that came.
         predicted_price: the model's forecast.
+        interval: lower and upper end of each forecast's interval (N, 2); None for none.
 
     Returns:
         (3, height, width) uint8.
@@ -123,6 +127,9 @@ def forecast_figure(
     _draw_prices(whole, x, came, forecast, linewidth=1.2)
     _finish(whole, "test RMSE {:.4g}, tomorrow = today {:.4g}".format(*errors), "price")
     latest = slice(-CLOSE_UP, None)
+    if interval is not None:
+        low, high = interval[latest].T
+        close_up.fill_between(x[latest], low, high, color=BLUE, alpha=0.15, label="90% interval")
     _draw_prices(close_up, x[latest], came[latest], forecast[latest], linewidth=1.8)
     close_up.plot(x[latest], before[latest], color=ORANGE, ls="--", label="tomorrow = today")
     close_up.legend(loc="best", frameon=False)
@@ -132,6 +139,12 @@ def forecast_figure(
     canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())[..., :3].copy()
     return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def write_picture(target: Path, picture_chw: Tensor) -> None:
+    """Write a picture (3, height, width) of uint8 as a PNG file, whole or not at all."""
+    with replacing(target) as file:
+        Image.fromarray(picture_chw.permute(1, 2, 0).numpy()).save(file, format="PNG")
 
 
 def _draw_prices(

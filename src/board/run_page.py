@@ -10,10 +10,9 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Self
 
-import numpy as np
 import yaml
+from torch import Tensor
 
-from src.board.pictures import forecast_figure
 from src.diagnostics.lightning.log_writer import LogWriter
 
 GROUPS = ("data", "model", "pooling", "pooling_prior", "norm", "dropout", "optimizer")
@@ -95,21 +94,9 @@ class RunPage:
             if hasattr(logger, "close"):
                 logger.close()
 
-    def show_forecasts(
-        self, days: Sequence[np.datetime64], forecasts: Sequence[Mapping[str, float]]
-    ) -> None:
-        """Draw the test part.
-
-        Args:
-            days: the day of each forecast.
-            forecasts: `last_price`, `price` and `predicted_price` of each.
-        """
-        if self._board.draws:
-            keys = ("last_price", "price", "predicted_price")
-            columns = ([forecast[key] for forecast in forecasts] for key in keys)
-            self._board.image(
-                "forecasts", forecast_figure(days, *columns), self._trainer.global_step
-            )
+    def show_forecasts(self, picture_chw: Tensor) -> None:
+        """Show the picture of the test part, (3, height, width) uint8."""
+        self._board.image("forecasts", picture_chw, self._trainer.global_step)
 
 
 def hyperparameters(report: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, str | float]:

@@ -219,7 +219,7 @@ class PoolingMonitor(Callback):
         self._board.histogram(f"pooling_weights/{name}", weights_bt, step)
         if len(self.recorded_steps) % IMAGE_EVERY == 0:
             self._draw(name, step)
-        if aux_loss is not None:
+        if aux_loss is not None and self._has_moved(name):
             for line in pooling_lines(kind, step, weights_bt.mean(0), statistics, aux_loss):
                 log.info("%s", line)
 
@@ -227,6 +227,11 @@ class PoolingMonitor(Callback):
         share = None if share_t is None else share_t.tolist()
         history = self._histories.setdefault(name, History(MAX_ROWS))
         history.add({"step": step, "weights": weights_t.tolist(), "gradient_share": share})
+
+    def _has_moved(self, name: str) -> bool:
+        """Return whether a pooling's weights ever changed: of a constant one there is no news."""
+        records = self.history[name]
+        return any(record["weights"] != records[0]["weights"] for record in records)
 
     def _draw(self, name: str, step: int) -> None:
         if not self._board.draws:

@@ -22,6 +22,8 @@ _ROWS = (
 CLAIMED = {5: 0.95, 10: 0.85, 20: 0.75, 50: 0.60}
 """What textbooks say an LSTM keeps after so many days."""
 SHOWN_NAMES = 8
+MOST_STEPS = 12
+"""Steps of a training that are shown."""
 NO_ALARM = "No alarm: zero by construction, or features too rare to tell from dead ones here"
 
 
@@ -177,16 +179,47 @@ def _lines(finding: Mapping[str, Any], mark: str, style: str) -> list[Renderable
         head.append(f" ({proof} by intervention)")
     lines: list[RenderableType] = [head]
     if any(isinstance(index, str) for index in finding["indices"]):
-        lines.append(Padding(Text(_names(finding["indices"]), style="dim"), (0, 0, 0, 3)))
+        lines.append(
+            Padding(Text(_names(finding["indices"]), style="dim"), (0, 0, 0, 3), expand=False)
+        )
     if finding["remedy"]:
-        lines.append(Padding(Text(finding["remedy"]), (0, 0, 0, 3)))
+        lines.append(Padding(Text(finding["remedy"]), (0, 0, 0, 3), expand=False))
     return lines
+
+
+def _indented(text: Text) -> Padding:
+    return Padding(text, (0, 0, 0, 3), expand=False)
 
 
 def _names(indices: Sequence[Any]) -> str:
     shown = ", ".join(str(index) for index in indices[:SHOWN_NAMES])
     more = len(indices) - SHOWN_NAMES
     return f"{len(indices)}: {shown}" + (f", and {more} more" if more > 0 else "")
+
+
+def course_table(history: Mapping[str, Any]) -> Table:
+    """Return the zeros of the first weight's gradient over a training, at most a dozen steps.
+
+    Args:
+        history: `parameter`, and `records` with `step`, `zero_fraction`, `rows`, `columns`,
+            `scattered`, `distinct_columns`.
+    """
+    records = history["records"]
+    places = [round(n * (len(records) - 1) / (MOST_STEPS - 1)) for n in range(MOST_STEPS)]
+    table = _titled(
+        f"While it trained: zeros in the gradient of {history['parameter']}",
+        "Entries in rows (units) or columns (features) that are zero throughout, and elsewhere.",
+    )
+    for header in ("step", "zeros", "in dead rows", "in dead columns", "scattered", "distinct"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for record in (records[place] for place in dict.fromkeys(places)):
+        shares = (record[key] for key in ("zero_fraction", "rows", "columns", "scattered"))
+        table.add_row(
+            f"{record['step']:,}",
+            *(f"{share:.1%}" for share in shares),
+            str(record["distinct_columns"]),
+        )
+    return table
 
 
 def what_if_table(rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -146,11 +146,21 @@ def calibrate(module: RegressionModule, datamodule: PriceDataModule) -> Calibrat
     return Calibration(val, test)
 
 
-def write_calibration(folder: Path, module: RegressionModule, datamodule: PriceDataModule) -> None:
-    """Keep the calibration of a run's best checkpoint, if there is one, in its folder."""
-    if (folder / CHECKPOINTS / "best.ckpt").is_file():
-        values = calibrate(module, datamodule).to_dict()
-        write_text(folder / CALIBRATION, json.dumps(values) + "\n")
+def write_calibration(
+    folder: Path, module: RegressionModule, datamodule: PriceDataModule
+) -> Calibration | None:
+    """Keep the calibration of a run's best checkpoint in its folder, and return it, if it has one.
+
+    Args:
+        folder: the run's.
+        module: with the best checkpoint's weights.
+        datamodule: its data, set up.
+    """
+    if not (folder / CHECKPOINTS / "best.ckpt").is_file():
+        return None
+    calibration = calibrate(module, datamodule)
+    write_text(folder / CALIBRATION, json.dumps(calibration.to_dict()) + "\n")
+    return calibration
 
 
 def read_calibration(checkpoint: Path) -> Calibration | None:

@@ -1,5 +1,6 @@
 """Why gradients are dead, in a finished run or in a fresh model, and what would change it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import lightning.pytorch as pl
@@ -8,27 +9,36 @@ from omegaconf import DictConfig
 from src.data import PriceDataModule
 from src.diagnostics import diagnose
 from src.runs.build import build_datamodule, build_module
+from src.runs.folder import REPORT
 from src.runs.opening import open_run
 from src.runs.what_if import Replay, replay_options
 from src.training.module import RegressionModule
 
 
 def diagnose_run(ckpt_path: str, num_batches: int) -> dict[str, Any]:
-    """Diagnose a run's best checkpoint on training batches.
+    """Diagnose a run's checkpoint on training batches; without one, say what the run recorded.
 
     Args:
         ckpt_path: a run folder, for its best checkpoint, or a checkpoint file.
         num_batches: training batches to replay; a finding has to hold over all of them.
 
     Returns:
-        Plain values: `diagnosis`, `what_if`, and how many `batches` and `windows` were replayed.
+        Plain values: `diagnosis`, `what_if`, how many `batches` and `windows` were replayed, and
+        of a run folder what was `recorded` while it trained: `alerts` and `gradient_history`.
 
     Raises:
-        ValueError: the run cannot be read, or there is nothing to replay.
+        ValueError: the run cannot be read, or there is nothing to replay and nothing was recorded.
     """
     _check(num_batches)
     run = open_run(ckpt_path)
-    return _diagnose(run.config, run.datamodule, run.module, run.module, num_batches)
+    recorded = _recorded(run.report) if (run.folder / REPORT).is_file() else None
+    if recorded and recorded["diagnosis"] and not run.has_checkpoint:
+        diagnosis = recorded["diagnosis"]
+        nothing = {"batches": 0, "windows": 0, "what_if": []}
+        return {**nothing, "diagnosis": diagnosis, "recorded": recorded}
+    return {"recorded": recorded} | _diagnose(
+        run.config, run.datamodule, run.module, run.module, num_batches
+    )
 
 
 def diagnose_fresh(config: DictConfig, num_batches: int) -> dict[str, Any]:
@@ -71,6 +81,10 @@ def _diagnose(
         "diagnosis": diagnosis.to_dict(),
         "what_if": [_plain(row) for row in replay_options(config, datamodule, batches, trained)],
     }
+
+
+def _recorded(report: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: report.get(key) for key in ("diagnosis", "alerts", "gradient_history")}
 
 
 def _check(num_batches: Any) -> None:

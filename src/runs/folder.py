@@ -14,6 +14,7 @@ REPORT = "report.json"
 CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
 FORECASTS = "forecasts.csv"
+FORECAST_PICTURE = "forecast.png"
 RUN_FOLDER_VARIABLE = "PRICE_MODELS_RUN_FOLDER"
 """Tells the other processes of a distributed run, and the sweep, which folder was made."""
 LONGEST_NAME = 120

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,7 +29,7 @@ def open_run(path: str | Path, which: Literal["best", "last"] = "best") -> Run:
 
     Args:
         path: a run folder, or a checkpoint file, in a run folder or anywhere else.
-        which: which checkpoint of a run folder.
+        which: which checkpoint of a run folder; the last stands for the best where none was chosen.
 
     Raises:
         ValueError: there is nothing there.
@@ -63,9 +64,20 @@ class Run:
             ValueError: it is not there.
         """
         if not self._checkpoint.is_file():
+            last = self._checkpoint.with_name("last.ckpt")
+            if last.is_file():  # of a run that is to be judged where it ends
+                return last
             name = f"{CHECKPOINTS}/{self._checkpoint.name}"
             raise ValueError(f"ckpt_path holds no {name}: {self.folder}")
         return self._checkpoint
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is a model to open."""
+        try:
+            return self.checkpoint_path.is_file()
+        except ValueError:
+            return False
 
     @cached_property
     def report(self) -> dict[str, Any]:
@@ -239,5 +251,9 @@ class Run:
 
     @property
     def _is_made_up(self) -> bool:
-        schedule = self.config.get("schedule") or {}
-        return self.facts.features == "scenario" or bool(schedule.get("events"))
+        return is_made_up(self.facts.features, self.config)
+
+
+def is_made_up(features: str, config: Mapping[str, Any]) -> bool:
+    """Return whether a run is trained on bars that no market has."""
+    return features == "scenario" or bool((config.get("schedule") or {}).get("events"))

@@ -12,6 +12,8 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 
+log = logging.getLogger(__name__)
+
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _GIB = 1 << 30
@@ -57,7 +59,9 @@ def log_to_terminal() -> None:
         root.removeHandler(handler)
         handler.close()
     root.setLevel(logging.INFO)
-    root.addHandler(logging.StreamHandler())
+    terminal = logging.StreamHandler()
+    terminal.addFilter(lambda record: not getattr(record, "is_shown", False))
+    root.addHandler(terminal)
 
 
 def _say_once(failed: threading.ExceptHookArgs) -> None:
@@ -75,6 +79,14 @@ def log_to_file(folder: Path) -> None:
 
 
 @rank_zero_only
+def say(*lines: str, style: str | None = None) -> None:
+    """Print lines, and write them into train.log."""
+    console = Console()
+    for line in lines:
+        console.print(line, style=style, soft_wrap=True, highlight=False, markup=False)
+        log.info("%s", line, extra={"is_shown": True})
+
+
 def print_going_on(folder: Path, state: Mapping[str, Any], changes: Sequence[str]) -> None:
     """Print where a run goes on, and what is different from now on.
 
@@ -83,14 +95,10 @@ def print_going_on(folder: Path, state: Mapping[str, Any], changes: Sequence[str
         state: what its last checkpoint says; empty if it has none.
         changes: a line each.
     """
-    console = Console()
     where = f"epoch {state['epoch']}, batch {state['batch']}" if state else "its beginning"
-    console.print(f"going on with {folder} at {where}", soft_wrap=True, highlight=False)
-    for change in changes:
-        console.print(f"  {change}", soft_wrap=True, highlight=False, markup=False)
+    say(f"going on with {folder} at {where}", *(f"  {change}" for change in changes))
 
 
-@rank_zero_only
 def print_header(facts: Mapping[str, Any], parameters: int, choices: Mapping[str, Any]) -> None:
     """Print what is about to be trained on what.
 
@@ -99,16 +107,14 @@ def print_header(facts: Mapping[str, Any], parameters: int, choices: Mapping[str
         parameters: how many the model has.
         choices: config groups and the option chosen in each.
     """
-    console = Console()
     parts = ("data", "model", "pooling", "pooling_prior", "norm", "dropout", "optimizer")
-    chosen = [f"[bold]{part}[/]={choices[part]}" for part in parts if choices.get(part)]
-    console.print(" ".join(chosen), highlight=False, soft_wrap=True)
+    say(" ".join(f"{part}={choices[part]}" for part in parts if choices.get(part)), style="bold")
     shape = f"{facts['context_length']} steps x {facts['num_features']} features"
-    console.print(f"{facts['data']}: windows of {shape}; {parameters:,} parameters")
+    say(f"{facts['data']}: windows of {shape}; {parameters:,} parameters")
     if price := facts["columns"].get("close"):
-        console.print(f"  price {price[0]}: {price[1]}", markup=False, soft_wrap=True)
+        say(f"  price {price[0]}: {price[1]}")
     for split in ("train", "val", "test"):
         part = facts[split]
-        console.print(f"  {split:5} {part['first']} to {part['last']}, {part['windows']:,} windows")
+        say(f"  {split:5} {part['first']} to {part['last']}, {part['windows']:,} windows")
     for warning in facts["warnings"]:
-        console.print(f"  {warning}", style="yellow", markup=False, soft_wrap=True)
+        say(f"  {warning}", style="yellow")

@@ -17,6 +17,13 @@ from rich.console import Console
 from src.board.history import cut_history
 from src.board.run_page import RunPage
 from src.data import PriceDataModule
+from src.reporting.run_ending import (
+    WRITTEN,
+    gradient_lines,
+    length_line,
+    next_lines,
+    written_lines,
+)
 from src.reporting.run_tables import score_table
 from src.runs import stopping
 from src.runs.build import (
@@ -41,12 +48,14 @@ from src.runs.folder import (
 )
 from src.runs.last_state import LastState
 from src.runs.observers import failures
+from src.runs.opening import is_made_up
 from src.runs.process import (
     keep_freed_memory,
     log_to_file,
     log_to_terminal,
     print_going_on,
     print_header,
+    say,
 )
 from src.runs.resuming import Resumption, find_resumption, working_in
 from src.runs.run_report import (
@@ -54,6 +63,7 @@ from src.runs.run_report import (
     callback_reports,
     count_parameters,
     divergence,
+    draw_forecasts,
     ended,
     ended_by,
     first_report,
@@ -102,14 +112,14 @@ def run(
                 on_start(folder)
             _go_back(started.goes_on)
             log_to_file(folder)
+            print_header(report["data"], report["parameters"], report["choices"])
+            if (on := started.goes_on) is not None:
+                print_going_on(on.folder, on.state, on.changes)
             page = RunPage(started.trainer, report, overrides, begins=new)
             with page, recorded(folder, report):
                 _train(started)
                 _record(started, page)
-    if started.trainer.is_global_zero:
-        console, scores = Console(), started.module.scores
-        console.print(score_table(scores["model"], scores["baseline"]))
-        console.print(f"run folder: {folder}", soft_wrap=True, highlight=False)
+        _print_ending(started, config)
     return report["best"].get("val_loss")
 
 
@@ -167,7 +177,6 @@ def _begin(built: _Built, overrides: list[str]) -> _Started:
         if goes_on is None:
             remove_empty(folder, kept)
         raise
-    print_header(datamodule.describe(), count_parameters(module), choices)
     report = first_report(config, choices, folder, datamodule, module)
     if goes_on is not None:
         report = going_on_report(goes_on, report)
@@ -176,12 +185,11 @@ def _begin(built: _Built, overrides: list[str]) -> _Started:
 
 
 def _tell(callbacks: Sequence[pl.Callback], goes_on: Resumption) -> None:
-    """Say what goes on from where, and let the training know what is different."""
+    """Let a training that goes on know what is different."""
     for callback in callbacks:
         if isinstance(callback, LastState):
             callback.optimizer_options = goes_on.optimizer_options
             callback.overrules_stopping = goes_on.asks_for_more
-    print_going_on(goes_on.folder, goes_on.state, goes_on.changes)
 
 
 def _working_in(folder: Path) -> AbstractContextManager[None]:
@@ -207,8 +215,6 @@ def _train(run: _Started) -> None:
     checkpoint = run.goes_on.checkpoint if run.goes_on else None
     trainer.fit(module, datamodule=run.datamodule, ckpt_path=checkpoint)
     run.report["ended_by"] = ended_by(trainer)
-    if trainer.should_stop:
-        log.info("the training was ended by %s", run.report["ended_by"])
     best = getattr(trainer.checkpoint_callback, "best_model_path", "")
     if best:
         load_weights(module, run.datamodule, load_checkpoint(Path(best)))
@@ -227,9 +233,24 @@ def _record(run: _Started, page: RunPage) -> None:
         report["warning"] = warning
         log.warning(warning)
     write_forecasts(run.folder, module, datamodule)
-    rank_zero_only(write_calibration)(run.folder, module, datamodule)
-    days = [datamodule.dates[int(row["row"])] for row in module.forecasts]
-    page.show_forecasts(days, module.forecasts)
+    calibration = rank_zero_only(write_calibration)(run.folder, module, datamodule)
+    if run.trainer.loggers and run.trainer.is_global_zero:
+        picture = draw_forecasts(run.folder, module, datamodule, calibration)
+        page.show_forecasts(picture)
+
+
+@rank_zero_only
+def _print_ending(run: _Started, config: DictConfig) -> None:
+    """Say what happened, where it is, and what to type next; of a sweep's job what happened."""
+    report, folder = run.report, run.folder
+    say(length_line(report))
+    test = report["test"]
+    Console().print(score_table(test["model"], test["baseline"]))
+    say(*gradient_lines(report))
+    if config.get("sweep", {}).get("job") is not None:
+        return say(f"run folder: {folder}")
+    say(*written_lines(folder, [name for name in WRITTEN if (folder / name).is_file()]))
+    say(*next_lines(folder, config.log_dir, not is_made_up(run.datamodule.features, config)))
 
 
 def _run_folder(config: DictConfig, choices: Mapping[str, Any], overrides: list[str]) -> Path:

@@ -15,20 +15,27 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
+import torch
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
+from src.board.pictures import forecast_figure, write_picture
 from src.data import PriceDataModule
 from src.data.identity import identity
 from src.data.reading.checks import say_date
 from src.files import write_json, write_text
 from src.reporting.run_tables import ratio
 from src.runs import stopping
-from src.runs.folder import CONFIG, FORECASTS, REPORT, remove_empty
+from src.runs.calibration import Calibration, rows_shown
+from src.runs.folder import CONFIG, FORECAST_PICTURE, FORECASTS, REPORT, remove_empty
 from src.runs.resuming import Resumption
 from src.training.module import RegressionModule
 
+SHOWN_LEVEL = 0.9
+"""Share of days that the intervals of forecast.png should cover."""
 DIVERGED = 1e3
 """Times the loss of a constant forecast from which on a training is said to have diverged."""
 
@@ -203,6 +210,30 @@ def write_forecasts(folder: Path, module: RegressionModule, datamodule: PriceDat
         prices = (row["last_price"], row["price"], row["predicted_price"])
         writer.writerow([date, *(f"{price:.10g}" for price in prices)])
     write_text(folder / FORECASTS, text.getvalue())
+
+
+def draw_forecasts(
+    folder: Path,
+    module: RegressionModule,
+    datamodule: PriceDataModule,
+    calibration: Calibration | None,
+) -> Tensor:
+    """Draw the test part into forecast.png, with intervals where there are any.
+
+    Returns:
+        The picture (3, height, width), uint8.
+    """
+    keys = ("last_price", "price", "predicted_price")
+    last, price, predicted = (np.array([r[key] for r in module.forecasts]) for key in keys)
+    rows = torch.tensor([int(row["row"]) for row in module.forecasts])
+    interval = None
+    if calibration is not None:
+        closes = datamodule.closes[rows_shown(rows, datamodule.context_length)]
+        with suppress(ValueError):  # too few validation windows for so wide an interval
+            interval = calibration.interval(predicted, closes, SHOWN_LEVEL)
+    picture = forecast_figure(datamodule.dates[rows], last, price, predicted, interval)
+    write_picture(folder / FORECAST_PICTURE, picture)
+    return picture
 
 
 def environment() -> dict[str, Any]:

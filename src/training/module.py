@@ -40,7 +40,7 @@ class RegressionModule(pl.LightningModule):
     Attributes:
         scores: of the latest evaluation, by `model` and `baseline`.
         forecasts: of the latest test, a row a day.
-        validation: `step` and `loss` of each validation during the fit.
+        validation: `step`, `loss` and `skill` of each validation during the fit.
 
     | tag | meaning | unit | frequency |
     |---|---|---|---|
@@ -178,7 +178,8 @@ class RegressionModule(pl.LightningModule):
         self.log(f"{stage}/skill", skill, prog_bar=stage == "val", sync_dist=True)
         self.log_dict({f"{stage}/{k}": v for k, v in scores["model"].items()}, sync_dist=True)
         if stage == "val" and self.trainer.state.fn == TrainerFn.FITTING:
-            self.validation.append({"step": self.trainer.global_step, "loss": float(loss)})
+            step = self.trainer.global_step
+            self.validation.append({"step": step, "loss": float(loss), "skill": skill})
         self.scores = scores
 
     def _refuse_non_finite(self, loss: Tensor) -> None:

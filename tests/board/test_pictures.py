@@ -58,4 +58,4 @@ def test_the_forecast_figure_shows_gains_in_green_and_losses_in_red():
 
 def test_a_single_day_can_be_drawn():
     day = np.array(["2020-01-01"], dtype="datetime64[D]")
-    assert forecast_figure(day, [1.0], [2.0], [1.5]).shape == (3, 840, 720)
+    assert forecast_figure(day, *np.array([[1.0], [2.0], [1.5]])).shape == (3, 840, 720)

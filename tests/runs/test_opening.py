@@ -26,6 +26,12 @@ def test_a_folder_stands_for_its_best_checkpoint_and_a_file_for_itself(tmp_path)
     assert opened.folder == tmp_path
 
 
+def test_a_run_that_chose_no_best_checkpoint_stands_for_its_last(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    assert open_run(tmp_path).checkpoint_path.name == "last.ckpt"
+
+
 def test_a_path_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ValueError, match=f"does not exist: {tmp_path}/absent"):
         open_run(tmp_path / "absent")

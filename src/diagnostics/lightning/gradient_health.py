@@ -219,7 +219,7 @@ class GradientHealth(Callback):
         """Return the diagnosis, the alerts and the latest zero fractions as plain JSON values."""
         stats = self.measurements[-1].parameters if self.measurements else {}
         return {
-            "diagnosis": self.diagnosis.to_dict() if self.diagnosis else None,
+            "diagnosis": None if self.diagnosis is None else self.diagnosis.to_dict(),
             "alerts": [{"step": step, **finding.to_dict()} for step, finding in self.alerts],
             "zero_grad_fraction": {name: s.zero_fraction for name, s in stats.items()},
             "gradient_history": {

@@ -1,0 +1,103 @@
+"""How a training ended, in the words of its terminal, its train.log and TensorBoard's text page."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from src.reporting.text import count_of, number
+
+WRITTEN = {
+    "forecast.png": "forecasts of the test part against the prices that came",
+    "forecasts.csv": "the same, a row a day",
+    "checkpoints/best.ckpt": "the weights of the best validation",
+    "checkpoints/last.ckpt": "the last ones, to go on from",
+    "report.json": "scores, findings, config, versions",
+    "train.log": "what was said while it trained",
+}
+"""Files of a run that a reader may want, and what is in them."""
+
+
+def length_line(report: Mapping[str, Any]) -> str:
+    """Say what ended a training, and when it was best.
+
+    Args:
+        report: a run's: `ended_by`, `best`, `validation`.
+
+    >>> length_line({
+    ...     "ended_by": "trainer.max_epochs",
+    ...     "best": {"epochs_trained": 2, "steps_trained": 20, "val_loss": 0.5},
+    ...     "validation": [{"step": 10, "loss": 0.5, "skill": 0.02}, {"step": 20, "loss": 0.6}],
+    ... })
+    'Trained 2 epochs, 20 steps, until trainer.max_epochs. Best validation: 1 of 2, at step 10, loss 0.5000, RMSE 2.0% below that of "tomorrow = today".'
+    """  # noqa: E501
+    best, validation = report["best"], report.get("validation") or []
+    if "ended_by" not in report:
+        return "Nothing to train."
+    epochs = count_of(best["epochs_trained"], "epoch")
+    to = "until " if report["ended_by"].startswith("trainer.") else "ended by "
+    line = f"Trained {epochs}, {best['steps_trained']:,} steps, {to}{report['ended_by']}."
+    if not validation:
+        return line
+    place = min(range(len(validation)), key=lambda n: validation[n]["loss"])
+    found = validation[place]
+    line += f" Best validation: {place + 1} of {len(validation)}, at step {found['step']:,}"
+    line += f", loss {number(found['loss'])}"
+    if (skill := found.get("skill")) is not None:
+        side = "below" if skill >= 0 else "above"
+        line += f', RMSE {abs(skill):.1%} {side} that of "tomorrow = today"'
+    return line + "."
+
+
+def gradient_lines(report: Mapping[str, Any]) -> Iterator[str]:
+    """Yield whether the gradients are healthy, and of each finding what, where and since when.
+
+    Args:
+        report: a run's: `diagnosis`, `alerts`; one that was not watched has neither.
+    """
+    diagnosis = report.get("diagnosis")
+    if diagnosis is None:
+        return
+    alarms = [finding for finding in diagnosis["findings"] if not finding["benign"]]
+    batches = f"replayed batches: {diagnosis['num_batches']}"
+    if not alarms:
+        yield f"Gradients: healthy, nothing to act on ({batches})."
+        return
+    yield f"Gradients: {count_of(len(alarms), 'finding')} to act on ({batches})."
+    first = {(a["cause"], a["parameter"], a["module"]): a["step"] for a in report.get("alerts", ())}
+    for finding in alarms:
+        place = finding["parameter"] or finding["module"] or "model"
+        proof = {True: ", confirmed by intervention", False: ", not confirmed", None: ""}
+        key = finding["cause"], finding["parameter"], finding["module"]
+        since = f", reported at step {first[key]:,}" if key in first else ""
+        yield (
+            f"  {finding['cause']} in {place}: {finding['fraction']:.1%} of its gradient"
+            f"{proof[finding['confirmed']]}{since}. {finding['remedy']}".rstrip()
+        )
+
+
+def written_lines(folder: Path, present: Sequence[str]) -> Iterator[str]:
+    """Yield the run's folder and what of it is worth opening.
+
+    Args:
+        folder: the run's.
+        present: names of files in it.
+    """
+    yield f"run folder: {folder}"
+    for name, meaning in WRITTEN.items():
+        if name in present:
+            yield f"  {name:22} {meaning}"
+
+
+def next_lines(folder: Path, log_dir: str, forecasts: bool) -> Iterator[str]:
+    """Yield what to type next.
+
+    Args:
+        folder: the run's.
+        log_dir: where all runs are.
+        forecasts: whether the run forecasts prices that a market has.
+    """
+    yield "Next:"
+    yield f"  python -m src.diagnose {folder}"
+    if forecasts:
+        yield f"  python -m src.predict {folder} data.path=<your prices.csv>"
+    yield f"  tensorboard --logdir {log_dir}"

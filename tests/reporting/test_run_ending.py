@@ -1,0 +1,62 @@
+from pathlib import Path
+
+from src.reporting.run_ending import gradient_lines, length_line, next_lines, written_lines
+
+FINDING = {
+    "cause": "dead_input",
+    "module": "fc",
+    "parameter": "fc.weight",
+    "fraction": 0.5,
+    "benign": False,
+    "confirmed": True,
+    "remedy": "Drop it.",
+}
+
+
+def test_the_best_validation_is_told_against_no_model():
+    report = {
+        "ended_by": "early stopping: 2 validations without a val/loss below 0.4",
+        "best": {"epochs_trained": 3, "steps_trained": 30, "val_loss": 0.4},
+        "validation": [
+            {"step": 10, "loss": 0.4, "skill": -0.1},
+            {"step": 20, "loss": 0.5, "skill": -0.2},
+        ],
+    }
+    line = length_line(report)
+    assert "Trained 3 epochs, 30 steps, ended by early stopping" in line
+    assert 'Best validation: 1 of 2, at step 10, loss 0.4000, RMSE 10.0% above that of "' in line
+
+
+def test_a_run_without_anything_to_train_says_so():
+    assert length_line({"best": {}}) == "Nothing to train."
+
+
+def test_a_healthy_run_has_one_line():
+    healthy = {"findings": [FINDING | {"benign": True}], "num_batches": 8}
+    (line,) = gradient_lines({"diagnosis": healthy})
+    assert line == "Gradients: healthy, nothing to act on (replayed batches: 8)."
+
+
+def test_a_finding_has_its_place_proof_first_step_and_remedy():
+    diagnosis = {"findings": [FINDING], "num_batches": 8}
+    head, line = gradient_lines({"diagnosis": diagnosis, "alerts": [FINDING | {"step": 600}]})
+    assert "1 finding to act on" in head
+    assert line == (
+        "  dead_input in fc.weight: 50.0% of its gradient, confirmed by intervention, "
+        "reported at step 600. Drop it."
+    )
+
+
+def test_a_run_that_was_not_watched_says_nothing_of_its_gradients():
+    assert list(gradient_lines({})) == []
+
+
+def test_what_was_written_and_what_comes_next_can_be_pasted():
+    folder = Path("lightning_logs/a/b")
+    lines = list(written_lines(folder, ["forecast.png"]))
+    assert lines[0] == "run folder: lightning_logs/a/b"
+    assert lines[1].split()[0] == "forecast.png"
+    assert len(lines) == 2
+    typed = list(next_lines(folder, "lightning_logs", forecasts=False))
+    assert "  python -m src.diagnose lightning_logs/a/b" in typed
+    assert not any("predict" in line for line in typed)
