@@ -8,8 +8,8 @@ BIN := $(VENV)/bin
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 
-# Small tensors gain nothing from several threads, and processes side by side would fight for cores.
-export OMP_NUM_THREADS ?= 1
+# Processes side by side would fight for cores, and a number to repeat needs the same sums.
+test test-full claims claims-quick benchmark-%: export OMP_NUM_THREADS ?= 1
 
 setup: $(VENV)/.installed ## Make .venv and install, with the versions of constraints.txt
 

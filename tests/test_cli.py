@@ -57,6 +57,15 @@ def test_no_name_in_src_hides_the_standard_library_or_an_installed_package():
     assert not names & set(packages_distributions())
 
 
+@pytest.mark.parametrize(
+    ("asked", "policy"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "active"}, "ACTIVE")]
+)
+def test_waiting_threads_sleep_unless_told_otherwise(asked, policy):
+    code = "from src.train import command; command(['--help']); import torch"
+    shown = python("-c", code, OMP_DISPLAY_ENV="true", **asked).stderr
+    assert f"OMP_WAIT_POLICY = '{policy}'" in shown
+
+
 def test_help_answers_without_torch_hydra_or_pandas():
     code = (
         "import importlib, sys\n"
