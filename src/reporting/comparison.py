@@ -9,8 +9,16 @@ import numpy as np
 from src.reporting.days import METRICS, TODAY, DailyLosses, daily_losses
 from src.reporting.factors import Factor, find_factors
 from src.reporting.groups import Effect, Group, find_effects, summarise
+from src.reporting.recipes import compare_recipes
 from src.reporting.runs import fact_columns
-from src.reporting.statistics import FEWEST_DAYS, confidence_set, diebold_mariano
+from src.reporting.statistics import (
+    FEWEST_DAYS,
+    confidence_set,
+    diebold_mariano,
+    difference,
+    holm,
+    pairs,
+)
 from src.reporting.text import count_of
 
 if TYPE_CHECKING:
@@ -57,6 +65,12 @@ class Comparison:
     def ranked(self) -> tuple[Group, ...]:
         """The groups that have a number, best first."""
         return tuple(group for group in self.groups if group.rank)
+
+    @property
+    def first(self) -> tuple[Group, ...]:
+        """The groups whose criterion is the best, but for rounding: several are a tie."""
+        best = [group.criterion.mean for group in self.ranked[:1]]
+        return tuple(g for g in self.ranked if not difference(g.criterion.mean, best[0]))
 
 
 def compare(runs: "pd.DataFrame", metric: str = DEFAULT_METRIC) -> list[Comparison]:
@@ -119,7 +133,7 @@ def _compare(runs: "pd.DataFrame", metric: str) -> Comparison:
             f"different units: the ranking goes by {metric} itself, which flatters the first."
         )
     notes += dict.fromkeys(f"The prices: {w}." for told in runs["data_warnings"] for w in told)
-    daily = daily_losses(scores[["group", "path"]].to_dict("records"), METRICS[metric])
+    daily = daily_losses(scores[["group", "seed", "path"]].to_dict("records"), METRICS[metric])
     baseline_set_p = None
     if daily is None and len(scores):
         notes.append("There are no forecasts.csv: nothing can be said of single test days.")
@@ -186,8 +200,7 @@ def _compare_days(
     groups: Sequence[Group], daily: DailyLosses, notes: list[str]
 ) -> tuple[list[Group], float | None]:
     """Add the tests over days; return the groups and the set's p-value of the baseline."""
-    best = daily.groups.get(groups[0].label)
-    compared = [_with_days(group, daily, best) for group in groups]
+    compared = _with_recipes([_with_days(group, daily, groups[0].label) for group in groups])
     if len(daily.date) < FEWEST_DAYS:
         notes.append(
             f"{len(daily.date)} test days are too few for a model confidence set "
@@ -201,12 +214,30 @@ def _compare_days(
     return [replace(g, set_p=in_set.get(g.label)) for g in compared], baseline_p
 
 
-def _with_days(group: Group, daily: DailyLosses, best: np.ndarray | None) -> Group:
-    losses = daily.groups.get(group.label)
+def _with_days(group: Group, daily: DailyLosses, best: str) -> Group:
+    """Compare a group's losses with the best group's and the baseline's, days alone and both."""
+    losses, reference = daily.groups.get(group.label), daily.groups.get(best)
     if losses is None or len(losses) < 2:
         return group
-    return replace(
+    own, others = daily.by_seed[group.label], daily.by_seed.get(best, {})
+    by_seed = np.stack([*own.values()])
+    group = replace(
         group,
-        days_to_best=None if best is None or losses is best else diebold_mariano(losses, best),
         days_to_baseline=diebold_mariano(losses, daily.baseline),
+        recipe_to_baseline=compare_recipes(by_seed, np.broadcast_to(daily.baseline, by_seed.shape)),
     )
+    if reference is None or group.label == best:
+        return group
+    group = replace(group, days_to_best=diebold_mariano(losses, reference))
+    shared = [seed for seed in own if seed in others]
+    if not shared:
+        return group
+    paired = (np.stack([side[seed] for seed in shared]) for side in (own, others))
+    return replace(group, recipe_to_best=compare_recipes(*paired))
+
+
+def _with_recipes(groups: Sequence[Group]) -> list[Group]:
+    """Adjust the recipes' p-values for as many pairs of groups as there are."""
+    found = [g.recipe_to_best.p_value if g.recipe_to_best else float("nan") for g in groups]
+    adjusted = holm(found, pairs(sum(group.rank is not None for group in groups)))
+    return [replace(group, recipe_p=p) for group, p in zip(groups, adjusted, strict=True)]

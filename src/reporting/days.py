@@ -78,12 +78,14 @@ class DailyLosses:
         date: (n,) test days.
         groups: (n,) loss a day by group.
         baseline: (n,) loss a day of the forecast that needs no model.
+        by_seed: (n,) loss a day by group and seed.
         left_out: run folders without forecasts of these days.
     """
 
     date: NDArray
     groups: Mapping[str, NDArray]
     baseline: NDArray
+    by_seed: Mapping[str, Mapping[Any, NDArray]]
     left_out: tuple[str, ...] = ()
 
 
@@ -91,13 +93,13 @@ def daily_losses(runs: Iterable[Mapping[Any, Any]], loss: Loss) -> DailyLosses |
     """Average over each group's runs what they lose each test day.
 
     Args:
-        runs: `group` and `path` of every run that counts.
+        runs: `group`, `seed` and `path` of every run that counts, one a group and seed.
         loss: what a day's forecast loses.
 
     Returns:
         The losses of the days that count; None if no run has forecasts.
     """
-    per_group: dict[str, list[NDArray]] = {}
+    per_group: dict[str, dict[Any, NDArray]] = {}
     left_out = []
     reference: Forecasts | None = None
     for run in runs:
@@ -107,15 +109,16 @@ def daily_losses(runs: Iterable[Mapping[Any, Any]], loss: Loss) -> DailyLosses |
             left_out.append(str(run["path"]))
             continue
         daily = loss.daily(read.predicted_price, read.last_price, read.price)
-        per_group.setdefault(run["group"], []).append(daily)
+        per_group.setdefault(run["group"], {})[run["seed"]] = daily
     if reference is None:
         return None
     # "Always up" predicts any price above the last one.
     without_model = reference.last_price + (loss.baseline == ALWAYS_UP)
     baseline = loss.daily(without_model, reference.last_price, reference.price)
     counts = np.isfinite(baseline)
-    means = {group: np.mean(losses, axis=0)[counts] for group, losses in per_group.items()}
-    return DailyLosses(reference.date[counts], means, baseline[counts], tuple(left_out))
+    by_seed = {g: {s: one[counts] for s, one in own.items()} for g, own in per_group.items()}
+    means = {group: np.mean([*own.values()], axis=0) for group, own in by_seed.items()}
+    return DailyLosses(reference.date[counts], means, baseline[counts], by_seed, tuple(left_out))
 
 
 def read_forecasts(run: str | Path) -> Forecasts | None:

@@ -7,12 +7,21 @@ others and compared in the same way.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from src.reporting.factors import Factor
-from src.reporting.statistics import DieboldMariano, Estimate, estimate, holm
+from src.reporting.recipes import RecipeTest
+from src.reporting.statistics import (
+    DieboldMariano,
+    Estimate,
+    detectable,
+    difference,
+    estimate,
+    holm,
+    pairs,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,10 +45,14 @@ class Group:
         zero_fraction: mean over seeds, of the gradient of the first weight.
         criterion_difference: to the best group over the seeds both have; None for the best.
         metric_difference: the same of the metric.
-        holm_p: p-value of `metric_difference`, adjusted for the number of groups.
+        holm_p: p-value of `metric_difference`, adjusted for the number of pairs of groups.
+        detectable: the smallest `metric_difference` that would have been told from seed noise.
         days_to_best: Diebold-Mariano against the best group; positive where this one loses more.
         days_to_baseline: the same against the forecast that needs no model.
         set_p: p-value in the model confidence set.
+        recipe_to_best: against the best group, over seeds and days together.
+        recipe_to_baseline: the same against the forecast that needs no model.
+        recipe_p: p-value of `recipe_to_best`, adjusted for the number of pairs of groups.
     """
 
     label: str
@@ -54,9 +67,13 @@ class Group:
     criterion_difference: Estimate | None = None
     metric_difference: Estimate | None = None
     holm_p: float = float("nan")
+    detectable: float = float("nan")
     days_to_best: DieboldMariano | None = None
     days_to_baseline: DieboldMariano | None = None
     set_p: float | None = None
+    recipe_to_best: RecipeTest | None = None
+    recipe_to_baseline: RecipeTest | None = None
+    recipe_p: float = float("nan")
 
     @property
     def name(self) -> str:
@@ -90,9 +107,7 @@ def summarise(
     ranked = [replace(g, rank=n) for n, g in enumerate(groups, start=1) if g.criterion.n]
     best = counted[ranked[0].label]
     compared = [ranked[0], *(_against(g, counted[g.label], best) for g in ranked[1:])]
-    adjusted = holm([g.metric_difference.p_value for g in compared if g.metric_difference])
-    compared[1:] = [replace(g, holm_p=p) for g, p in zip(compared[1:], adjusted, strict=True)]
-    return [*compared, *groups[len(ranked) :]]
+    return [compared[0], *_adjusted(compared[1:]), *groups[len(ranked) :]]
 
 
 def _summary(
@@ -119,8 +134,8 @@ def _against(group: Group, scores: "pd.DataFrame", best: "pd.DataFrame") -> Grou
     paired = scores.merge(best, on="seed", suffixes=("", "_best"))
     return replace(
         group,
-        criterion_difference=estimate(paired["criterion"] - paired["criterion_best"]),
-        metric_difference=estimate(paired["metric"] - paired["metric_best"]),
+        criterion_difference=estimate(difference(paired["criterion"], paired["criterion_best"])),
+        metric_difference=estimate(difference(paired["metric"], paired["metric_best"])),
     )
 
 
@@ -134,7 +149,8 @@ class Option:
         metric: over seeds, of what is compared.
         criterion_difference: to the best option, seed by seed; None for the best.
         metric_difference: the same of the metric.
-        holm_p: p-value of `metric_difference`, adjusted for the number of options.
+        holm_p: p-value of `metric_difference`, adjusted for the number of pairs of options.
+        detectable: the smallest `metric_difference` that would have been told from seed noise.
     """
 
     title: str
@@ -143,6 +159,21 @@ class Option:
     criterion_difference: Estimate | None = None
     metric_difference: Estimate | None = None
     holm_p: float = float("nan")
+    detectable: float = float("nan")
+
+
+_Compared = TypeVar("_Compared", Group, Option)
+
+
+def _adjusted(others: Sequence[_Compared]) -> list[_Compared]:
+    """Return what was compared with the best, with p-values for as many pairs as there are."""
+    differences = [other.metric_difference or estimate([]) for other in others]
+    tests = pairs(len(others) + 1)
+    adjusted = holm([one.p_value for one in differences], tests)
+    return [
+        replace(other, holm_p=p, detectable=detectable(one, tests))
+        for other, one, p in zip(others, differences, adjusted, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -197,8 +228,7 @@ def _effect(
     order = sorted(by_seed, key=lambda level: sign * by_seed[level][:, 0].mean())
     best = by_seed[order[0]]
     options = [_option(factor.title(level), by_seed[level], best) for level in order]
-    adjusted = holm([o.metric_difference.p_value for o in options[1:] if o.metric_difference])
-    options[1:] = [replace(o, holm_p=p) for o, p in zip(options[1:], adjusted, strict=True)]
+    options[1:] = _adjusted(options[1:])
     return Effect(factor.name, tuple(options), len({company for company, _ in shared}))
 
 
@@ -214,5 +244,5 @@ def _option(title: str, values: np.ndarray, best: np.ndarray) -> Option:
     option = Option(title, estimate(values[:, 0]), estimate(values[:, 1]))
     if values is best:
         return option
-    criterion, metric = estimate(values[:, 0] - best[:, 0]), estimate(values[:, 1] - best[:, 1])
+    criterion, metric = (estimate(difference(values[:, i], best[:, i])) for i in (0, 1))
     return replace(option, criterion_difference=criterion, metric_difference=metric)

@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 from src.reporting.comparison import Comparison
 from src.reporting.days import METRICS
 from src.reporting.groups import Group
+from src.reporting.standing import standing
 from src.reporting.statistics import Estimate
 from src.reporting.tables import comparison_tables, unfinished
 from src.reporting.text import TextTable, number
-from src.reporting.verdict import standing, verdict
+from src.reporting.verdict import verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,13 +83,13 @@ def _figures(comparison: Comparison) -> list[tuple[str, str]]:
             bool(comparison.ranked),
             scores_figure,
             "Every seed (dots), the mean (diamond) and its 95% interval (line; cut where two seeds "
-            "leave it wider than the figure). Green: the best. Red or blue: distinguishably worse "
+            "leave it wider than the figure). Green: the first. Red or blue: distinguishably worse "
             "or better.",
         ),
         (
             any(g.metric_difference for g in comparison.ranked),
             differences_figure,
-            "Difference to the best group, paired by seed, with its 95% interval.",
+            "Difference to the first group, paired by seed, with its 95% interval.",
         ),
         (
             bool(comparison.daily and comparison.daily.groups),

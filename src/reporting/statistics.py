@@ -16,6 +16,8 @@ from scipy import stats
 LEVEL = 0.95
 FEWEST_DAYS = 30
 """Days from which on blocks of them can be resampled."""
+TIE = 1e-7
+"""Relative: forecasts are float32, and runs that differ by less differ by rounding."""
 
 
 class Estimate(NamedTuple):
@@ -54,12 +56,54 @@ def estimate(values: ArrayLike, level: float = LEVEL) -> Estimate:
     return Estimate(mean, float(x.std(ddof=1)), low, high, n, p_value)
 
 
+def difference(a: ArrayLike, b: ArrayLike) -> NDArray:
+    """Return a - b, and 0 where they are the same but for rounding.
+
+    >>> difference([1.0, 2.0], [1.0 + 4e-15, 1.5]).tolist()
+    [0.0, 0.5]
+    """
+    a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    return np.where(np.isclose(a, b, rtol=TIE, atol=0.0), 0.0, a - b)
+
+
+def detectable(value: Estimate, comparisons: int = 1) -> float:
+    """Return the smallest mean that would have been told from 0, with this scatter over seeds.
+
+    Args:
+        value: what was found.
+        comparisons: among how many (Bonferroni; the first step of Holm).
+
+    Returns:
+        In the value's unit; NaN for one seed.
+
+    >>> round(detectable(estimate([1.0, 2.0, 3.0])), 3)
+    2.484
+    """
+    if value.n < 2:
+        return math.nan
+    quantile = stats.t.ppf(1 - (1 - LEVEL) / (2 * max(comparisons, 1)), value.n - 1)
+    return float(quantile * value.sd / math.sqrt(value.n))
+
+
+def pairs(count: int) -> int:
+    """Return how many pairs there are among so many.
+
+    The best is picked by looking: comparing it with the others is as bold as comparing all.
+
+    >>> pairs(2), pairs(8)
+    (1, 28)
+    """
+    return count * (count - 1) // 2
+
+
 class DieboldMariano(NamedTuple):
     """The test of equal accuracy of two forecasts: positive where the first one lost more."""
 
     statistic: float
     p_value: float
     n: int
+    relative: float
+    """The mean difference, as a share of the second one's mean loss; NaN where that is 0."""
 
 
 def diebold_mariano(losses_a: ArrayLike, losses_b: ArrayLike) -> DieboldMariano:
@@ -76,7 +120,7 @@ def diebold_mariano(losses_a: ArrayLike, losses_b: ArrayLike) -> DieboldMariano:
         The statistic and its two-sided p-value: 0 and 1 for identical losses.
 
     Raises:
-        ValueError: the losses do not match, or are fewer than two.
+        ValueError: the losses do not match, are fewer than two, or not finite.
         Source: Diebold and Mariano, J. Business & Economic Statistics 13 (1995); correction:
         Harvey, Leybourne and Newbold, Int. J. Forecasting 13 (1997), equations 8 and 9 at h = 1.
 
@@ -89,8 +133,20 @@ def diebold_mariano(losses_a: ArrayLike, losses_b: ArrayLike) -> DieboldMariano:
         raise ValueError(
             f"losses must be two series of the same 2 days or more, got {a.shape} and {b.shape}"
         )
-    statistic, p_value, _, _ = _t_test(a - b)
-    return DieboldMariano(statistic, p_value, len(a))
+    _check_finite(np.column_stack([a, b]))
+    apart, level = difference(a, b), float(b.mean())
+    statistic, p_value, _, _ = _t_test(apart)
+    relative = float(apart.mean()) / level if level else math.nan
+    return DieboldMariano(statistic, p_value, len(a), relative)
+
+
+def _check_finite(losses_nk: NDArray) -> None:
+    lost = np.argwhere(~np.isfinite(losses_nk))
+    if len(lost):
+        day, column = lost[0].tolist()
+        raise ValueError(
+            f"losses must be finite, got {losses_nk[day, column]} on day {day} of forecast {column}"
+        )
 
 
 def _t_test(x: NDArray, level: float = LEVEL) -> tuple[float, float, float, float]:
@@ -105,19 +161,30 @@ def _t_test(x: NDArray, level: float = LEVEL) -> tuple[float, float, float, floa
     return float(test.statistic), float(test.pvalue), float(low), float(high)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm(p_values: Sequence[float], comparisons: int | None = None) -> list[float]:
     """Return the p-values adjusted for their number; NaN stays NaN and does not count.
+
+    Args:
+        p_values: of the comparisons that were made.
+        comparisons: how many there could have been, where that is more: all pairs, if those that
+            were made were picked by looking at the numbers.
+
+    Returns:
+        The adjusted ones, in the same order.
 
     Source: Holm, Scandinavian Journal of Statistics 6 (1979).
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
+    >>> holm([0.01, 0.02], comparisons=3)
+    [0.03, 0.04]
     """
     known = sorted((p, i) for i, p in enumerate(p_values) if not math.isnan(p))
+    tests = max(len(known), comparisons or 0)
     adjusted = [math.nan] * len(p_values)
     largest = 0.0
     for place, (p, i) in enumerate(known):
-        largest = max(largest, min(1.0, p * (len(known) - place)))
+        largest = max(largest, min(1.0, p * (tests - place)))
         adjusted[i] = largest
     return adjusted
 
@@ -137,13 +204,14 @@ def confidence_set(losses_nk: ArrayLike, repetitions: int = 1000, seed: int = 0)
         (k,) p-values; the best forecast's is 1.
 
     Raises:
-        ValueError: there are too few days.
+        ValueError: there are too few days, or a loss is not finite.
         Source: Hansen, Lunde and Nason, Econometrica 79 (2011); block length: Patton, Politis and
         White, Econometric Reviews 28 (2009).
     """
     losses = np.asarray(losses_nk, dtype=float)
     if len(losses) < FEWEST_DAYS:
         raise ValueError(f"losses must cover at least {FEWEST_DAYS} days, got {len(losses)}")
+    _check_finite(losses)
     # Columns that differ by a constant have no variance to be compared with: the best of them
     # competes, its equals share its place, and the others are worse every day.
     level = losses.mean(axis=0)

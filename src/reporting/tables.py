@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from src.reporting.comparison import Comparison
 from src.reporting.days import METRICS
 from src.reporting.groups import Group, Option
+from src.reporting.standing import ALPHA, standing
 from src.reporting.statistics import DieboldMariano, Estimate
 from src.reporting.text import NOTHING, TextTable, count_of, interval, number, p_text
-from src.reporting.verdict import ALPHA, standing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,8 +81,11 @@ def differences(comparison: Comparison) -> TextTable:
         (str(group.rank), *_name(group), *_difference_cells(group, metric))
         for group in comparison.ranked
     ]
-    headers = ("#", *options, f"{metric}\nto best", "95% interval", "real?")
-    caption = "Differences to the best group, paired by seed; p adjusted for their number (Holm)."
+    headers = ("#", *options, f"{metric}\nto first", "95% interval", "real?")
+    caption = (
+        "Differences to the first group, paired by seed; p adjusted for all pairs (Holm), for the "
+        'first was picked by looking. "no, < 0.1": only a larger difference would have been found.'
+    )
     title = "Is the difference real? Over seeds"
     return TextTable(title, headers, tuple(rows), 1 + len(options), caption)
 
@@ -95,13 +98,16 @@ def days(comparison: Comparison) -> TextTable:
             *(str(group.rank), *_name(group)),
             *(_days_cell(group.days_to_best), _days_cell(group.days_to_baseline)),
             NOTHING if group.set_p is None else "yes" if group.set_p > ALPHA else "no",
+            _recipe_cell(group),
         )
         for group in comparison.ranked
     ]
-    headers = ("#", *options, "p to best", f"p to\n{baseline}", "in 95% set")
+    headers = ("#", *options, "to first", f"to\n{baseline}", "in 95% set", "as recipe,\nto first")
     caption = (
-        "Diebold-Mariano p-values, each for itself; the model confidence set accounts for their "
-        "number."
+        f"How much more is lost ({METRICS[comparison.metric].unit}), and the Diebold-Mariano "
+        "p-value, each for itself; the model confidence set accounts for their number. These are "
+        "about the trained weights; as recipes, seeds and days are both drawn anew (p adjusted for "
+        "all pairs)."
     )
     title = f"Is the difference real? Over {_test_days(comparison)}"
     return TextTable(title, headers, tuple(rows), 1 + len(options), caption)
@@ -114,9 +120,11 @@ def _test_days(comparison: Comparison) -> str:
 def _difference_cells(compared: Group | Option, metric: str) -> tuple[str, ...]:
     difference = compared.metric_difference
     if difference is None:
-        return ("best", NOTHING, NOTHING)
+        return ("first", NOTHING, NOTHING)
+    if difference.n and not difference.mean and not difference.sd > 0:
+        return ("equal", NOTHING, NOTHING)
     how = standing(compared, metric)
-    real = {"unknown": NOTHING, "same": "no"}.get(how, how)
+    real = {"unknown": NOTHING, "same": f"no, < {number(compared.detectable)}"}.get(how, how)
     real += "" if how == "unknown" else f", p {p_text(compared.holm_p)}"
     return (number(difference.mean, "+"), interval(difference, "+"), real)
 
@@ -125,7 +133,18 @@ def _days_cell(test: DieboldMariano | None) -> str:
     if test is None:
         return NOTHING
     how = "" if not test.p_value < ALPHA else " worse" if test.statistic > 0 else " better"
-    return p_text(test.p_value) + how
+    return f"{_change(test.relative)}, p {p_text(test.p_value)}{how}"
+
+
+def _recipe_cell(group: Group) -> str:
+    test = group.recipe_to_best
+    if test is None:
+        return NOTHING
+    return f"{_change(test.relative)}, p {p_text(group.recipe_p)}"
+
+
+def _change(share: float) -> str:
+    return f"{share:+.1%}" if math.isfinite(share) else NOTHING
 
 
 def effects(comparison: Comparison) -> TextTable:
@@ -139,7 +158,7 @@ def effects(comparison: Comparison) -> TextTable:
             shown = (*map(number, means), *_difference_cells(option, metric))
             rows.append((first, option.title, *shown))
     headers = ("factor", "option", *[criterion] * (criterion != metric), metric)
-    headers = (*headers, "to best", "95% interval", "real?")
+    headers = (*headers, "to first", "95% interval", "real?")
     caption = _effects_caption(comparison)
     return TextTable("Each factor by itself", headers, tuple(rows), 2, caption)
 

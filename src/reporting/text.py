@@ -56,6 +56,37 @@ def p_text(p_value: float) -> str:
     return NOTHING if math.isnan(p_value) else "<0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
+def listed(labels: Sequence[str], shown: int = 4) -> str:
+    """Return the first labels and how many more there are.
+
+    >>> listed(["a", "b", "c"], shown=2)
+    'a, b and 1 more'
+    """
+    more = len(labels) - shown
+    return ", ".join(labels[:shown]) + (f" and {more} more" if more > 0 else "")
+
+
+def span(values: Iterable[float]) -> str:
+    """Return the range of numbers; one number where they read alike.
+
+    >>> span([0.5, 2.0]), span([0.5, 0.5])
+    ('0.5000 to 2.000', '0.5000')
+    """
+    found = list(values)
+    return " to ".join(dict.fromkeys((number(min(found)), number(max(found)))))
+
+
+def percents(shares: Iterable[float]) -> str:
+    """Return the range of shares in per cent.
+
+    >>> percents([0.012, 0.5]), percents([0.0001])
+    ('1.2% to 50.0%', '<0.1%')
+    """
+    found = list(shares)
+    ends = (f"{one:.1%}" if one >= 0.0005 else "<0.1%" for one in (min(found), max(found)))
+    return " to ".join(dict.fromkeys(ends))
+
+
 @dataclass(frozen=True)
 class TextTable:
     """A table of text; the first `names` columns are words, the others numbers."""

@@ -42,9 +42,14 @@ def typical_move(closes: np.ndarray) -> np.ndarray:
     Returns:
         Last close times the standard deviation of the daily returns (N,), price units, above 0.
 
+    Raises:
+        ValueError: If a window shows less than two days, and so no move.
+
     >>> typical_move(np.array([[100.0, 110.0, 99.0]])).round(2)
     array([9.9])
     """
+    if closes.shape[1] < 2:
+        raise ValueError(f"a window must show 2 days or more, got {closes.shape[1]}")
     returns = closes[:, 1:] / closes[:, :-1] - 1
     return closes[:, -1] * np.maximum(returns.std(axis=1), SMALLEST_MOVE)
 
@@ -88,7 +93,13 @@ class Calibration:
         return float(self.validation[rank - 1])
 
     def coverage(self, level: float) -> float:
-        """Return the share of test windows whose price lay within the interval of `level`."""
+        """Return the share of test windows whose price lay within the interval of `level`.
+
+        Raises:
+            ValueError: If there are no test windows, or no interval of this level.
+        """
+        if not len(self.test):
+            raise ValueError("coverage is a share of test windows, got none")
         return float(np.mean(self.test <= self.quantile(level)))
 
     def interval(self, predicted: np.ndarray, closes: np.ndarray, level: float) -> np.ndarray:

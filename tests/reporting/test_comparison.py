@@ -1,4 +1,5 @@
 import math
+import re
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import pytest
 from src.reporting import load_runs
 from src.reporting.comparison import compare
 from src.reporting.statistics import diebold_mariano
+from src.reporting.tables import days, differences
 from src.reporting.verdict import verdict
 from tests.reporting.fabricate import LAST, PRICE, fabricate
 
@@ -52,7 +54,9 @@ def test_a_real_lead_is_told_from_seed_noise(tmp_path):
         fabricate(tmp_path, pooling="last", seed=seed, val=0.2, rmse=2.0 + seed * 1.01)
         fabricate(tmp_path, pooling="max", seed=seed, val=0.3, rmse=1.0 + 2 * seed)
     first, second, third, *_ = verdict(compared(tmp_path))
-    assert first.startswith("pooling=mean is best: val/loss 0.1000 over 3 seeds, test/rmse 2.000")
+    assert first.startswith(
+        "pooling=mean ranks first: val/loss 0.1000 over 3 seeds, test/rmse 2.000"
+    )
     assert "test/rmse +1.010, is distinguishable from seed noise (95% interval" in second
     assert "1 distinguishably worse (pooling=last)" in third
     assert "1 not distinguishable from it (pooling=max)" in third
@@ -74,7 +78,9 @@ def test_many_comparisons_ask_more_of_each(tmp_path):
             fabricate(tmp_path, pooling=pooling, seed=seed, val=val, rmse=rmse)
     group = next(g for g in compared(tmp_path).groups if g.label == "pooling=b")
     assert group.metric_difference.p_value < 0.05
-    assert group.holm_p == pytest.approx(min(1, 7 * group.metric_difference.p_value))
+    assert group.holm_p == pytest.approx(
+        min(1, 28 * group.metric_difference.p_value)
+    )  # 8 groups, 28 pairs
 
 
 def test_one_seed_says_so_and_gives_no_interval(tmp_path):
@@ -223,7 +229,10 @@ def test_the_confidence_set_drops_what_is_worse_every_day(tmp_path):
     assert mean.set_p == 1.0
     assert last.set_p < 0.05
     assert comparison.baseline_set_p < 0.05
-    assert verdict(comparison)[-2].endswith('and drops "tomorrow = today": pooling=mean.')
+    assert (
+        'The 95% model confidence set keeps 1 of 2 groups and drops "tomorrow = today": '
+        "pooling=mean." in verdict(comparison)
+    )
 
 
 def test_few_days_or_no_forecasts_are_said_and_not_guessed(tmp_path):
@@ -254,7 +263,7 @@ def test_the_verdict_on_a_factor_names_the_options_to_leave(tmp_path):
                 val, rmse_here = rmse + (pooling == "last") / 10, rmse + add + noise
                 fabricate(tmp_path, pooling=pooling, norm=norm, seed=seed, val=val, rmse=rmse_here)
     (told,) = (s for s in verdict(compared(tmp_path)) if s.startswith("pooling:"))
-    assert told.startswith("pooling: mean is best on average over 2 combinations of the rest")
+    assert told.startswith("pooling: mean ranks first on average over 2 combinations of the rest")
     assert told.endswith("; distinguishably worse: max.")
 
 
@@ -267,3 +276,117 @@ def test_a_filtered_and_joined_table_can_be_compared(tmp_path):
     joined = pd.concat([load_runs(tmp_path / "a"), load_runs(tmp_path / "b")])
     (comparison,) = compare(joined[joined["seed"] == 1])
     assert {group.label for group in comparison.groups} == {"pooling=mean", "pooling=last"}
+
+
+def test_ties_within_rounding_are_no_difference_and_have_no_first(tmp_path):
+    for seed in range(3):
+        fabricate(tmp_path, pooling="mean", seed=seed, val=0.5, rmse=2.0)
+        fabricate(tmp_path, pooling="last", seed=seed, val=0.5 * (1 + 1e-12), rmse=2.0 + 3.6e-15)
+    comparison = compared(tmp_path)
+    first, second, *_ = verdict(comparison)
+    assert first.startswith(
+        "pooling=mean, pooling=last are equal in val/loss: none is first; pooling=mean: val/loss"
+    )
+    assert second == (
+        "To the runner-up, pooling=last: no difference: test/rmse is the same (3 seeds)."
+    )
+    assert comparison.groups[1].metric_difference[:2] == (0.0, 0.0)
+    rows = differences(comparison).rows
+    assert [row[2] for row in rows] == ["first", "equal"]
+
+
+def test_a_group_of_one_seed_is_not_first_without_a_word(tmp_path):
+    fabricate(tmp_path, pooling="mean", val=0.1)
+    for seed in range(5):
+        fabricate(tmp_path, pooling="last", seed=seed, val=0.2, rmse=3.0 + seed / 10)
+    told = verdict(compared(tmp_path))
+    assert told[0].startswith(
+        "pooling=mean ranks first on one seed, which says nothing of seed noise: val/loss 0.1000"
+    )
+
+
+def test_one_seed_each_can_tell_nothing(tmp_path):
+    fabricate(tmp_path, pooling="mean", val=0.1)
+    fabricate(tmp_path, pooling="last", val=0.2)
+    assert verdict(compared(tmp_path))[-1] == (
+        "All this rests on 1 seed: nothing here can be told from seed noise."
+    )
+
+
+def test_two_seeds_say_what_they_could_have_found(tmp_path):
+    # differences 0.1 and 0.3: mean 0.2, sd 0.1 sqrt 2, error 0.1; t(0.975; 1) = 12.706
+    for seed, apart in enumerate((0.1, 0.3)):
+        fabricate(tmp_path, pooling="mean", seed=seed, val=0.1, rmse=2.0)
+        fabricate(tmp_path, pooling="last", seed=seed, val=0.2, rmse=2.0 + apart)
+    comparison = compared(tmp_path)
+    assert comparison.groups[1].detectable == pytest.approx(1.27062, abs=1e-5)
+    told = verdict(comparison)
+    assert told[1].endswith(
+        "is not distinguishable from seed noise (95% interval -1.071 to +1.471, 2 seeds; one above "
+        "1.271 would have been)."
+    )
+    assert told[-1] == (
+        "All this rests on 2 seeds; to be found among 2 groups, a difference to the first had to "
+        "exceed test/rmse 1.271."
+    )
+    assert differences(comparison).rows[1][-1].startswith("no, < 1.271, p 0.")
+
+
+def test_groups_that_are_all_worse_than_no_model_are_called_so(tmp_path):
+    rng = np.random.default_rng(0)
+    for pooling, val in (("mean", 0.1), ("last", 0.2)):
+        for seed in range(3):
+            error = 3 + rng.normal(0, 0.3, len(PRICE))
+            fabricate(tmp_path, pooling=pooling, val=val, seed=seed, error=error)
+    told = " ".join(verdict(compared(tmp_path)))
+    assert 'All 2 groups lose more than "tomorrow = today", by ' in told
+    assert "; 2 distinguishably (Holm p at most <0.001): pooling=mean, pooling=last." in told
+    assert "keeps 0 of 2 groups" in told
+    assert "no group is shown to predict better than no model" in told
+
+
+def test_some_groups_worse_than_no_model_are_named(tmp_path):
+    fabricate(tmp_path, pooling="mean", val=0.1, error=0.01 * np.cos(np.arange(40)))
+    fabricate(tmp_path, pooling="last", val=0.2, error=3.0)
+    told = " ".join(verdict(compared(tmp_path)))
+    assert '1 of 2 groups loses more than "tomorrow = today", by ' in told
+    assert "1 distinguishably (Holm p at most <0.001): pooling=last." in told
+
+
+def test_sizes_come_before_p_values_and_days_are_about_these_weights(tmp_path):
+    rng = np.random.default_rng(0)
+    for pooling, val in (("mean", 0.1), ("last", 0.2)):
+        for seed in range(3):
+            error = 0.2 + rng.normal(0, 0.1, len(PRICE))
+            fabricate(tmp_path, pooling=pooling, val=val, seed=seed, error=error)
+    comparison = compared(tmp_path)
+    told = verdict(comparison)
+    (against,) = (s for s in told if s.startswith("Over the 40 test days"))
+    assert re.search(
+        r'pooling=mean loses \d+\.\d% less than "tomorrow = today" \(squared error\), '
+        r"distinguishably better \(Diebold-Mariano p <0\.001\)\.",
+        against,
+    )
+    assert (
+        "Tests over days take the trained weights as given: they are about these models, not about "
+        "their recipes trained with another seed." in told
+    )
+    (recipes,) = (s for s in told if s.startswith("As recipes"))
+    assert re.fullmatch(
+        "As recipes, seeds and days both drawn anew, none of 1 other group is distinguishable from "
+        r"pooling=mean: only a difference above \d+\.\d% of its loss would have been\.",
+        recipes,
+    )
+    assert re.fullmatch(r"[+-]\d+\.\d%, p [01]\.\d{3}", days(comparison).rows[1][2])
+
+
+def test_recipes_that_differ_by_much_are_told_apart(tmp_path):
+    rng = np.random.default_rng(0)
+    for pooling, level in (("mean", 0.2), ("last", 2.0), ("max", 0.2)):
+        for seed in range(4):
+            error = level + rng.normal(0, 0.05, len(PRICE))
+            fabricate(tmp_path, pooling=pooling, val=level, seed=seed, error=error)
+    told = verdict(compared(tmp_path))
+    (recipes,) = (s for s in told if s.startswith("As recipes"))
+    assert "1 of 2 other groups are distinguishable from pooling=m" in recipes
+    assert "pooling=last (+" in recipes

@@ -23,7 +23,9 @@ def test_daily_losses_by_hand(metric, expected):
 def test_daily_losses_average_to_the_metric(tmp_path):
     rows = []
     for seed, error in enumerate((1.0, 3.0)):
-        rows.append({"group": "a", "path": fabricate(tmp_path, seed=seed, error=error)})
+        rows.append(
+            {"group": "a", "seed": seed, "path": fabricate(tmp_path, seed=seed, error=error)}
+        )
     losses = daily_losses(rows, METRICS["test/rmse"])
     assert losses.groups["a"] == pytest.approx(np.full(DAYS, (1 + 9) / 2))
 
@@ -33,7 +35,10 @@ def test_runs_of_other_days_or_without_forecasts_are_left_out(tmp_path):
     write_forecasts(short, 1.0, days=10)
     (broken / "forecasts.csv").write_text("date,price\n2018-01-01,1\n")
     (none / "forecasts.csv").unlink()
-    rows = [{"group": "a", "path": folder} for folder in (first, short, broken, none)]
+    rows = [
+        {"group": "a", "seed": n, "path": folder}
+        for n, folder in enumerate((first, short, broken, none))
+    ]
     losses = daily_losses(rows, METRICS["test/rmse"])
     assert losses.left_out == (str(short), str(broken), str(none))
     assert len(losses.date) == DAYS
@@ -49,6 +54,6 @@ def test_days_without_a_move_have_no_direction(tmp_path):
     text = "date,last_price,price,predicted_price\n2018-01-01,1,1,2\n2018-01-02,1,2,3\n"
     (folder / "forecasts.csv").write_text(text)
     metric = METRICS["test/directional_accuracy"]
-    losses = daily_losses([{"group": "a", "path": folder}], metric)
+    losses = daily_losses([{"group": "a", "seed": 0, "path": folder}], metric)
     assert losses.groups["a"].tolist() == [0.0]
     assert losses.baseline.tolist() == [0.0]

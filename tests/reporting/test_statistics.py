@@ -6,7 +6,13 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.tsa.stattools import diebold_mariano_test
 
-from src.reporting.statistics import confidence_set, diebold_mariano, estimate, holm
+from src.reporting.statistics import (
+    confidence_set,
+    detectable,
+    diebold_mariano,
+    estimate,
+    holm,
+)
 
 
 def test_interval_of_three_seeds_uses_students_t_with_two_degrees_of_freedom():
@@ -43,7 +49,7 @@ def test_equal_values_have_an_interval_without_width():
 def test_nearly_equal_values_are_no_warning_on_the_terminal():
     found = estimate([2.5, 2.5, 2.5 + 1e-15])
     assert found.low == pytest.approx(2.5)
-    assert diebold_mariano([3.0, 4.0], [1.0, 2.0]) == (math.inf, 0.0, 2)
+    assert diebold_mariano([3.0, 4.0], [1.0, 2.0]) == (math.inf, 0.0, 2, 4 / 3)
 
 
 def test_holm_by_hand():
@@ -82,7 +88,7 @@ def test_diebold_mariano_equals_that_of_statsmodels():
 
 
 def test_identical_losses_are_equal_beyond_doubt():
-    assert diebold_mariano([1.0, 2.0], [1.0, 2.0]) == (0.0, 1.0, 2)
+    assert diebold_mariano([1.0, 2.0], [1.0, 2.0]) == (0.0, 1.0, 2, 0.0)
 
 
 @pytest.mark.parametrize(("a", "b"), [([1, 2], [1]), ([1], [1]), ([[1, 2]], [[1, 2]])])
@@ -118,3 +124,29 @@ def test_equal_forecasts_are_all_in_the_confidence_set():
 def test_confidence_set_refuses_a_handful_of_days():
     with pytest.raises(ValueError, match="at least 30 days, got 5"):
         confidence_set(np.ones((5, 2)))
+
+
+def test_a_loss_that_is_not_finite_is_refused_with_its_place():
+    losses = losses_of_four_forecasts()
+    losses[3, 1] = math.nan
+    with pytest.raises(ValueError, match="finite, got nan on day 3 of forecast 1"):
+        confidence_set(losses)
+    with pytest.raises(ValueError, match="finite, got nan on day 3 of forecast 1"):
+        diebold_mariano(losses[:, 0], losses[:, 1])
+
+
+def test_differences_of_rounding_are_none():
+    test = diebold_mariano([1.0, 2.0, 3.0], [1.0 + 3.6e-15, 2.0, 3.0])
+    assert test == (0.0, 1.0, 3, 0.0)
+
+
+def test_the_smallest_detectable_difference_by_hand():
+    # sd 1, error 1 / sqrt 3, t(0.975; 2) = 4.30265; among three t(1 - 0.05 / 6; 2) = 7.6488
+    found = estimate([1.0, 2.0, 3.0])
+    assert detectable(found) == pytest.approx(4.30265 / math.sqrt(3), abs=1e-4)
+    assert detectable(found, 3) == pytest.approx(7.64885 / math.sqrt(3), abs=1e-3)
+    assert math.isnan(detectable(estimate([1.0])))
+
+
+def test_what_is_picked_from_all_pairs_is_adjusted_for_all_pairs():
+    assert holm([0.01, 0.02], comparisons=6) == pytest.approx([0.06, 0.1])

@@ -68,3 +68,13 @@ def test_a_calibration_comes_back_from_plain_values():
     again = Calibration.from_dict(NINE.to_dict())
     np.testing.assert_array_equal(again.validation, NINE.validation)
     np.testing.assert_array_equal(again.test, NINE.test)
+
+
+def test_what_has_no_test_windows_has_no_coverage():
+    with pytest.raises(ValueError, match="coverage is a share of test windows, got none"):
+        Calibration(NINE.validation, np.array([])).coverage(0.5)
+
+
+def test_a_window_of_one_day_shows_no_move():
+    with pytest.raises(ValueError, match="a window must show 2 days or more, got 1"):
+        typical_move(np.array([[100.0], [101.0]]))

@@ -1,0 +1,111 @@
+"""Says in plain sentences what the test days show: of these models, and of the recipes."""
+
+from collections.abc import Sequence
+
+from src.reporting.comparison import Comparison
+from src.reporting.days import METRICS
+from src.reporting.groups import Group
+from src.reporting.standing import ALPHA
+from src.reporting.statistics import DieboldMariano, holm, pairs
+from src.reporting.text import count_of, listed, p_text, percents
+
+
+def days_sentences(comparison: Comparison) -> list[str]:
+    """Return what the test days tell: against no model, the confidence set, and the recipes."""
+    best, daily = comparison.ranked[0], comparison.daily
+    if daily is None or best.days_to_baseline is None:
+        return []
+    baseline, test = METRICS[comparison.metric].baseline, best.days_to_baseline
+    sentences = [
+        f'Over the {test.n} test days {best.name} {_loses(test)} "{baseline}" '
+        f"({_unit(comparison)}), {_how(test)} (Diebold-Mariano p {p_text(test.p_value)})."
+    ]
+    sentences += [_set(comparison)] if comparison.baseline_set_p is not None else []
+    sentences += _below(comparison)
+    sentences.append(
+        "Tests over days take the trained weights as given: they are about these models, not about "
+        "their recipes trained with another seed."
+    )
+    return sentences + _recipes(comparison)
+
+
+def _unit(comparison: Comparison) -> str:
+    return METRICS[comparison.metric].unit.split(",")[0]
+
+
+def _loses(test: DieboldMariano) -> str:
+    if not test.statistic:
+        return "loses as much as"
+    size = f"{abs(test.relative):.1%} " if abs(test.relative) >= 0.0005 else "less than 0.1% "
+    return f"loses {size}{'more' if test.statistic > 0 else 'less'} than"
+
+
+def _how(test: DieboldMariano) -> str:
+    if not test.p_value < ALPHA:
+        return "which is not distinguishable"
+    return f"distinguishably {'worse' if test.statistic > 0 else 'better'}"
+
+
+def _set(comparison: Comparison) -> str:
+    """Say what the model confidence set keeps."""
+    baseline = METRICS[comparison.metric].baseline
+    groups = [g for g in comparison.ranked if g.set_p is not None]
+    kept = [g.name for g in groups if g.set_p is not None and g.set_p > ALPHA]
+    held = f"The 95% model confidence set keeps {len(kept)} of {count_of(len(groups), 'group')}"
+    if (comparison.baseline_set_p or 0.0) <= ALPHA:
+        return f'{held} and drops "{baseline}"' + (f": {listed(kept)}." if kept else ".")
+    return f'{held} and "{baseline}": no group is shown to predict better than no model.'
+
+
+def _below(comparison: Comparison) -> list[str]:
+    """Say which groups lose more than no model: all of them, or how many, and how surely."""
+    tests = {g.name: g.days_to_baseline for g in comparison.ranked if g.days_to_baseline}
+    adjusted = dict(zip(tests, holm([t.p_value for t in tests.values()]), strict=True))
+    more = [name for name, test in tests.items() if test.statistic > 0]
+    if not more:
+        return []
+    surely = [name for name in more if adjusted[name] < ALPHA]
+    baseline = METRICS[comparison.metric].baseline
+    who = f"{len(more)} of {count_of(len(tests), 'group')}"
+    if len(more) == len(tests):
+        who = f"All {len(tests)} groups" if len(tests) > 1 else more[0]
+    verb = "loses" if len(more) == 1 else "lose"
+    sizes = percents([tests[name].relative for name in more])
+    end = f'{who} {verb} more than "{baseline}", by {sizes}'
+    if not surely:
+        return [f"{end}; none is distinguishably worse."]
+    worst = p_text(max(adjusted[name] for name in surely))
+    return [f"{end}; {len(surely)} distinguishably (Holm p at most {worst}): {listed(surely)}."]
+
+
+def _recipes(comparison: Comparison) -> list[str]:
+    """Say which recipes are told apart where seeds and days are both drawn anew."""
+    others = [g for g in comparison.ranked[1:] if g.recipe_to_best]
+    tested = [g for g in others if g.recipe_p == g.recipe_p]
+    if not others:
+        return []
+    first, who = comparison.ranked[0].name, count_of(len(tested), "other group")
+    if not tested:
+        return [f"Of recipes nothing can be said: no group shares two seeds with {first}."]
+    told = [g for g in tested if g.recipe_p < ALPHA]
+    lead = "As recipes, seeds and days both drawn anew,"
+    if not told:
+        least = _least(comparison, tested)
+        return [f"{lead} none of {who} is distinguishable from {first}{least}."]
+    names = listed([f"{g.name} ({_signed(g)}, p {p_text(g.recipe_p)})" for g in told])
+    return [f"{lead} {len(told)} of {who} are distinguishable from {first}: {names}."]
+
+
+def _signed(group: Group) -> str:
+    assert group.recipe_to_best is not None
+    return f"{group.recipe_to_best.relative:+.1%}"
+
+
+def _least(comparison: Comparison, tested: Sequence[Group]) -> str:
+    """Say what would have been found."""
+    tests = pairs(len(comparison.ranked))
+    sizes = [g.recipe_to_best.detectable(tests) for g in tested if g.recipe_to_best]
+    sizes = [size for size in sizes if size > 0]
+    return (
+        f": only a difference above {percents(sizes)} of its loss would have been" if sizes else ""
+    )
