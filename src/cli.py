@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from src.config.keys import Keys, command_keys, help_text, quoted
+from src.files import harmless
 
 _LONGEST_LINE = 1000
 
@@ -46,8 +47,7 @@ def stop(message: str, code: int = 2) -> NoReturn:
     """
     line = " ".join(message.split())
     shown = line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]} ..."
-    plain = "".join(char if char.isprintable() else repr(char)[1:-1] for char in shown)
-    print(f"error: {plain}", file=sys.stderr)
+    print(f"error: {harmless(shown)}", file=sys.stderr)
     raise SystemExit(code)
 
 
@@ -131,9 +131,9 @@ class Command:
 
             print(json.dumps(to_plain(result), allow_nan=False))
         elif self.show is not None:
-            from rich.console import Console
+            from src.terminal import Terminal
 
-            console = Console()
+            console = Terminal()
             for item in self.show(result, job):
                 if isinstance(item, str):
                     console.print(item, soft_wrap=True, highlight=False, markup=False)

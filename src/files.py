@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all, locks, and values that JSON has words for.
+"""Files that are whole or not there at all, locks, values that JSON has words for, harmless text.
 
 The ground floor: every room may use this, and it uses none.
 """
@@ -8,6 +8,7 @@ import json
 import math
 import os
 import time
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
@@ -79,6 +80,21 @@ def to_plain(value: Any) -> Any:
     if value is None or isinstance(value, str | bool | int):
         return value
     return float(value) if math.isfinite(value) else None
+
+
+def harmless(text: str) -> str:
+    r"""Return a text that cannot steer a terminal, whoever wrote it: lines and tabs are left.
+
+    >>> harmless("a\x1b[31mb\tc\u202e")
+    'a\\x1b[31mb\tc\\u202e'
+    """
+    if text.isprintable():
+        return text
+    return "".join(repr(char)[1:-1] if _steers(char) else char for char in text)
+
+
+def _steers(char: str) -> bool:
+    return char not in "\n\t" and unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ Each trial of the first three is a run of 60 steps in a process of its own that 
 goes on, and is compared with one that nothing ended: weights, optimiser, scores, forecasts and
 every logged scalar have to be the same, bit for bit. Every trial has 120 s at most.
 
-steps     killed at a step: 60 kills of a plain run, 60 with dropout, and 60 that the other
+steps     killed at a step: 60 kills of a plain run, 60 with dropout, and 65 that the other
           variants (pooling priors, LSTM, accumulation, ...) share
 random    killed at random moments up to three times, also while it writes or goes on: 50
 signals   SIGTERM or Ctrl-C at random moments: 72
@@ -40,6 +40,8 @@ from benchmarks.torture.trials import STEPS, VARIANTS, only_run, whole_run
 TRIALS = {"steps": STEPS, "random": 50, "signals": 72, "damage": 200, "hostile": 0, "values": 0}
 ALWAYS = ("each_step", "dropout_each_step")
 """The variants that are killed at each of the 60 steps; the others take turns."""
+TURN = 11
+"""An odd number of steps: kills before and after a step's forward pass take turns, too."""
 TESTS = {
     "hostile": ("tests/config/test_hostile_configs.py", "tests/config/test_trust.py"),
     "values": ("tests/config/test_values.py",),
@@ -100,15 +102,12 @@ def _trials(campaign: str, line: Any, folder: Path) -> Iterator[tuple[str, Trial
 
 def _steps(line: Any) -> Iterator[tuple[str, range]]:
     """Yield which variant is killed at which steps."""
-    if line.variants:
-        for variant in line.variants:
-            yield variant, range(0, STEPS, line.every)
-        return
-    for variant in ALWAYS:
-        yield variant, range(STEPS)
-    others = [variant for variant in VARIANTS if variant != ALWAYS[1]]
-    for place, variant in enumerate(others):
-        yield variant, range(place, STEPS, len(others))
+    if not line.variants:
+        yield from ((variant, range(STEPS)) for variant in ALWAYS)
+    variants = line.variants or [variant for variant in VARIANTS if variant not in ALWAYS]
+    every = line.every if line.variants else TURN
+    for place, variant in enumerate(variants):
+        yield variant, range(place % every, STEPS, every)
 
 
 def _tests(file: str) -> Trials:

@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import lightning.pytorch as pl
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from src.board.run_page import markdown_rows
 from src.diagnostics.lightning.log_writer import LogWriter
+from src.terminal import Terminal
 
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
@@ -91,7 +92,7 @@ class Milestones(pl.Callback):
         """Look once more, then show the table."""
         self._look(trainer)
         if trainer.is_global_zero:
-            Console().print(_table(self.results))
+            Terminal().print(_table(self.results))
             text = _markdown(self.results)
             LogWriter(trainer.loggers).text("milestones", text, self._last_step)
 
@@ -243,7 +244,8 @@ def _table(results: list[dict[str, Any]]) -> Table:
         table.add_column(heading, overflow="fold")
     styles = {"reached": "green", "missed": "red"}
     for result in results:
-        table.add_row(*_cells(result), style=styles.get(result["status"], "yellow"))
+        shown = map(Text, _cells(result))
+        table.add_row(*shown, style=styles.get(result["status"], "yellow"))
     return table
 
 

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from src.files import harmless
+
 if TYPE_CHECKING:
     from src.data.reading.series import PriceTable, ReadOptions
 
@@ -78,10 +80,11 @@ def _read(files: list[str], given: dict[str, str]) -> None:
         return
     for file, tables in described:
         for table in tables[:20]:
-            print(as_text(table, file, given, len(tables)))
+            print(harmless(as_text(table, file, given, len(tables))))
         if len(tables) > 20:
             names = ", ".join(str(table.ticker) for table in tables[20:])
-            print(f"{len(tables) - 20} more series, data.ticker= chooses one: {names}")
+            line = f"{len(tables) - 20} more series, data.ticker= chooses one: {names}"
+            print(harmless(line))
 
 
 def _parse(arguments: list[str], wants_download: bool) -> tuple[list[str], dict[str, str]]:
@@ -192,7 +195,7 @@ def _command(table: PriceTable, file: str, given: dict[str, str], of: int) -> st
 
 
 def _stop(message: str) -> NoReturn:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {harmless(' '.join(message.split()))}", file=sys.stderr)
     raise SystemExit(2)
 
 

@@ -1,7 +1,6 @@
 """Finds run folders, says how each run ended, and makes them a table of what varied and scored."""
 
 import glob
-import json
 import math
 import os
 import re
@@ -12,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src.files import LOCK, is_held
+from src.reporting import shape
 from src.reporting.factors import find_factors
+from src.reporting.shape import read_record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,15 +87,15 @@ def _reports_of(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     elif (folder / MANIFEST).is_file():
         yield from _jobs(folder)
     else:
-        for file in sorted(folder.rglob(REPORT)):
+        for file in sorted(filter(Path.is_file, folder.rglob(REPORT))):
             yield file.parent, _read(file.parent)
 
 
 def _jobs(sweep: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Follow a sweep's manifest to the runs of its jobs."""
     try:
-        jobs = json.loads((sweep / MANIFEST).read_text())["jobs"]
-    except (ValueError, KeyError, TypeError) as error:
+        jobs = read_record(sweep / MANIFEST, shape.MANIFEST).get("jobs") or ()
+    except (OSError, ValueError) as error:
         raise ValueError(f"{sweep / MANIFEST} cannot be read: {error}") from None
     for job in jobs:
         ended = {key: job.get(key) for key in ("status", "reason")}
@@ -111,13 +112,11 @@ def _jobs(sweep: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 def _read(run: Path) -> dict[str, Any]:
     name = {"run": run.name, "experiment": run.parent.name}
     try:
-        report = json.loads((run / REPORT).read_text())
+        report = read_record(run / REPORT, shape.REPORT)
     except (OSError, ValueError) as error:
         return name | {"status": "unreadable", "reason": f"{REPORT}: {error}"}
-    if not isinstance(report, Mapping):
-        return name | {"status": "unreadable", "reason": f"{REPORT} holds no report"}
     status, reason = status_of(run, report)
-    return name | dict(report) | {"status": status} | ({"reason": reason} if reason else {})
+    return name | report | {"status": status} | ({"reason": reason} if reason else {})
 
 
 def status_of(run: Path, report: Mapping[str, Any]) -> tuple[str, str | None]:
@@ -283,18 +282,20 @@ def _test_set(data: Mapping[str, Any]) -> str | None:
     test = data.get("test")
     if not test:
         return None
-    return f"{data.get('data')}, {test['first']} to {test['last']}, {test['windows']} windows"
+    first, last, windows = (test.get(key) for key in ("first", "last", "windows"))
+    return f"{data.get('data')}, {first} to {last}, {windows} windows"
 
 
 def _gradients(report: Mapping[str, Any]) -> dict[str, Any]:
     diagnosis, zeros = report.get("diagnosis"), report.get("zero_grad_fraction") or {}
-    causes = [f["cause"] for f in (diagnosis or {}).get("findings", ()) if not f["benign"]]
+    findings = (diagnosis or {}).get("findings") or ()
+    causes = [f.get("cause") or "unknown" for f in findings if f and not f.get("benign")]
     first = next((key for key in zeros if "weight" in key and ".norm." not in key), None)
     return {
         "cause": (causes[0] if causes else "healthy") if diagnosis else None,
         "causes": ", ".join(causes) if diagnosis else None,
         "alarms": len(causes) if diagnosis else None,
-        "alerts": len(report["alerts"]) if "alerts" in report else None,
+        "alerts": len(report["alerts"] or ()) if "alerts" in report else None,
         "zero_fraction": _number(zeros.get(first)),
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from functools import cached_property
@@ -86,9 +85,13 @@ class Run:
         Raises:
             ValueError: there is none, or it cannot be read.
         """
+        # Imported here: what forecasts reads no report.
+        from src.reporting import shape
+        from src.reporting.shape import read_record
+
         file = self.folder / REPORT
         try:
-            return json.loads(file.read_text())
+            return read_record(file, shape.REPORT)
         except (OSError, ValueError) as error:
             raise ValueError(f"{file} is not a run's report: {error}") from None
 

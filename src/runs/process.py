@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_only
-from rich.console import Console
+
+from src.files import harmless
+from src.terminal import Terminal
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +62,17 @@ def log_to_terminal() -> None:
         handler.close()
     root.setLevel(logging.INFO)
     terminal = logging.StreamHandler()
+    terminal.setFormatter(_Harmless())
     terminal.addFilter(lambda record: not getattr(record, "is_shown", False))
     root.addHandler(terminal)
+
+
+class _Harmless(logging.Formatter):
+    """Writes records that quote what others stored, without letting that steer the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record's text."""
+        return harmless(super().format(record))
 
 
 def _say_once(failed: threading.ExceptHookArgs) -> None:
@@ -81,7 +92,7 @@ def log_to_file(folder: Path) -> None:
 @rank_zero_only
 def say(*lines: str, style: str | None = None) -> None:
     """Print lines, and write them into train.log."""
-    console = Console()
+    console = Terminal()
     for line in lines:
         console.print(line, style=style, soft_wrap=True, highlight=False, markup=False)
         log.info("%s", line, extra={"is_shown": True})

@@ -12,7 +12,6 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
-from rich.console import Console
 
 from src.board.history import cut_history
 from src.board.run_page import RunPage
@@ -73,6 +72,7 @@ from src.runs.run_report import (
     scores_report,
     write_forecasts,
 )
+from src.terminal import Terminal
 from src.training.module import RegressionModule
 
 log = logging.getLogger(__name__)
@@ -245,7 +245,7 @@ def _print_ending(run: _Started, config: DictConfig) -> None:
     report, folder = run.report, run.folder
     say(length_line(report))
     test = report["test"]
-    Console().print(score_table(test["model"], test["baseline"]))
+    Terminal().print(score_table(test["model"], test["baseline"]))
     say(*gradient_lines(report))
     if config.get("sweep", {}).get("job") is not None:
         return say(f"run folder: {folder}")

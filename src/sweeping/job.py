@@ -20,6 +20,7 @@ from omegaconf import DictConfig
 
 from src.config.compose import own_part
 from src.config.trust import CheckpointError, settled
+from src.files import harmless
 from src.runs import stopping
 from src.runs.folder import REPORT, RUN_FOLDER_VARIABLE
 from src.sweeping.manifest import Job, Manifest, Plan
@@ -116,7 +117,7 @@ def _recorded(manifest: Manifest, job: Job) -> Iterator[dict[str, Any]]:
             current = None
             os.environ.pop(RUN_FOLDER_VARIABLE, None)
             plan = manifest.end(job.index, **ended)
-            print(job_line(plan, job.index), file=sys.__stdout__, flush=True)
+            print(harmless(job_line(plan, job.index)), file=sys.__stdout__, flush=True)
             _close_logs()
 
 

@@ -1,6 +1,5 @@
 """The record of a sweep, sweep.json: its jobs, how each ended, and where its run is."""
 
-import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from src.files import is_held, locked, write_json
+from src.reporting import shape
+from src.reporting.shape import read_record
 
 MANIFEST = "sweep.json"
 
@@ -95,7 +96,7 @@ class Manifest:
             ValueError: there is none, or it cannot be read.
         """
         try:
-            plain = json.loads(self.file.read_text())
+            plain = read_record(self.file, shape.MANIFEST)
             return Plan(**{**plain, "jobs": [Job(**job) for job in plain["jobs"]]})
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{self.file} is not a sweep's manifest: {error}") from None

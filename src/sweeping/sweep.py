@@ -20,18 +20,19 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from src.config import CONFIG_DIR
 from src.config.keys import quoted
 from src.config.launching import check_hydra
+from src.files import harmless
 from src.runs import stopping
 from src.sweeping.job import leading, run_job
 from src.sweeping.launcher import RecordedLauncher
 from src.sweeping.manifest import Job, Manifest, Plan
 from src.sweeping.plan import Sweep, open_manifest, plan_sweep
+from src.terminal import Terminal
 
 _STYLES = {
     "finished": "green",
@@ -57,7 +58,7 @@ def sweep(config_name: str, command: Sequence[str]) -> int:
     Raises:
         ValueError: it cannot work; nothing was written.
     """
-    console = Console()
+    console = Terminal()
     with initialize_config_dir(str(CONFIG_DIR), job_name=config_name, version_base="1.3"):
         asked = plan_sweep(config_name, command)
         _check_values(asked)
@@ -135,7 +136,7 @@ def _refuse_relaunching(config: DictConfig) -> None:
         )
 
 
-def _run(asked: Sweep, manifest: Manifest, config_name: str, console: Console) -> int:
+def _run(asked: Sweep, manifest: Manifest, config_name: str, console: Terminal) -> int:
     console.print(f"{summary(manifest.read())}; sweep folder: {manifest.folder}", soft_wrap=True)
     stopped_by = None
     try:
@@ -144,7 +145,7 @@ def _run(asked: Sweep, manifest: Manifest, config_name: str, console: Console) -
         stopped_by = signal.Signals(stopping.received or signal.SIGINT)
         manifest.interrupt(stopped_by.name)
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {harmless(str(error))}", file=sys.stderr)
     plan = manifest.read()
     complete = sum(job.status == "finished" for job in plan.jobs) == plan.total
     console.print(status_table(plan))
@@ -156,7 +157,7 @@ def _run(asked: Sweep, manifest: Manifest, config_name: str, console: Console) -
     return 128 + stopped_by if stopped_by else int(not complete)
 
 
-def _compare(folder: Path, console: Console) -> None:
+def _compare(folder: Path, console: Terminal) -> None:
     """Write the comparison of the sweep's runs into its folder, and show it."""
     from src.reporting import report_view, write_report
 
