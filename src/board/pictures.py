@@ -144,13 +144,18 @@ def forecast_figure(
 def write_picture(target: Path, picture_chw: Tensor) -> None:
     """Write a picture (3, height, width) of uint8 as a PNG file, whole or not at all."""
     with replacing(target) as file:
-        Image.fromarray(picture_chw.permute(1, 2, 0).numpy()).save(file, format="PNG")
+        as_image(picture_chw).save(file, format="PNG")
+
+
+def as_image(picture_chw: Tensor) -> Image.Image:
+    """Return a picture (3, height, width) of uint8 as one that notebooks show."""
+    return Image.fromarray(picture_chw.permute(1, 2, 0).numpy())
 
 
 def _draw_prices(
     axes: "Axes", x: np.ndarray, came: np.ndarray, forecast: np.ndarray, linewidth: float
 ) -> None:
-    axes.plot(x, came, color=BLACK, linewidth=linewidth, label="price")
+    axes.plot(x, came, color=BLACK, linewidth=2 * linewidth, label="price")
     axes.plot(x, forecast, color=BLUE, linewidth=linewidth, label="forecast")
     axes.legend(loc="best", frameon=False)
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from .causes import CAUSES, Candidate
@@ -106,6 +107,34 @@ class Diagnosis:
             "findings": [finding.to_dict() for finding in self.findings],
         }
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Diagnosis":
+        """Return the diagnosis that `to_dict` told.
+
+        >>> Diagnosis.from_dict(Diagnosis(loss=0.5, num_batches=3).to_dict())
+        Diagnosis(findings=(), loss=0.5, num_batches=3)
+        """
+        findings = (Finding(**{**f, "indices": tuple(f["indices"])}) for f in values["findings"])
+        loss = values["loss"]
+        return cls(
+            findings=tuple(findings),
+            loss=None if loss is None else float(loss),
+            num_batches=values["num_batches"],
+        )
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: alarms first, with where, proof and remedy."""
+        if not self.findings:
+            return f"<p><b>Healthy</b>: no finding over {self.num_batches} batches.</p>"
+        head = "".join(
+            f"<th>{name}</th>" for name in ("cause", "where", "share", "proof", "remedy")
+        )
+        rows = "".join(_html_row(finding) for finding in self.findings)
+        count = len(self.alarms)
+        told = f"<b>{count} to act on</b>" if count else "<b>Healthy</b>: nothing to act on"
+        title = f"<p>{told}, seen over {self.num_batches} batches</p>"
+        return f"{title}<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
     def __str__(self) -> str:
         if not self.findings:
             return f"healthy: no finding over {self.num_batches} batches"
@@ -128,6 +157,17 @@ class Diagnosis:
             )
             for row in rows
         )
+
+
+def _html_row(finding: Finding) -> str:
+    proof = {True: "confirmed", False: "not confirmed", None: "-"}[finding.confirmed]
+    shown = ", ".join(map(str, finding.indices[:8]))
+    more = f", and {len(finding.indices) - 8} more" if len(finding.indices) > 8 else ""
+    where = f"{finding.location}: {shown}{more}" if shown else finding.location
+    cause = finding.cause + (" (benign)" if finding.benign else "")
+    cells = (cause, where, f"{finding.fraction:.1%}", proof, finding.remedy)
+    tags = "".join(f'<td style="text-align: left">{escape(cell)}</td>' for cell in cells)
+    return f"<tr>{tags}</tr>"
 
 
 def to_plain(value: Any) -> Any:

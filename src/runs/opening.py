@@ -1,21 +1,32 @@
-"""A run opened again: what it recorded, its model, its data, its forecasts."""
+"""A run opened again: what it recorded, its model, its data, its forecasts.
+
+from src import open_run
+run = open_run("lightning_logs/price_lstm/lstm-last-seed0-0")
+run.scores, run.forecasts, run.diagnosis, run.config, run.model
+run.predict(closes)
+run.plot()
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from src.config.trust import CheckpointError, trusted
-from src.runs.folder import CHECKPOINTS, REPORT, folder_of
+from src.runs.folder import CHECKPOINTS, FORECAST_PICTURE, FORECASTS, REPORT, folder_of
 
 if TYPE_CHECKING:
+    import pandas as pd
     from omegaconf import DictConfig
+    from PIL.Image import Image
+    from torch import nn
 
     from src.data import PriceDataModule
     from src.data.facts import DataFacts
+    from src.diagnostics import Diagnosis
     from src.runs.calibration import Calibration
     from src.runs.predictor import Predictor
     from src.training.module import RegressionModule
@@ -94,6 +105,57 @@ class Run:
             return read_record(file, shape.REPORT)
         except (OSError, ValueError) as error:
             raise ValueError(f"{file} is not a run's report: {error}") from None
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """The test scores: a row a metric; the model, "tomorrow = today", and their ratio.
+
+        Raises:
+            ValueError: the run was not tested.
+        """
+        import pandas as pd
+
+        if "test" not in self.report:
+            raise ValueError(f"{self.folder} was not tested: its run is {self.status}")
+        return pd.DataFrame(self.report["test"]).rename(columns={"baseline": "tomorrow = today"})
+
+    @cached_property
+    def forecasts(self) -> pd.DataFrame:
+        """The test part: `last_price`, `price`, `predicted_price` in price units, by `date`.
+
+        Raises:
+            ValueError: the run was not tested.
+        """
+        import pandas as pd
+
+        file = self.folder / FORECASTS
+        if not file.is_file():
+            raise ValueError(f"{self.folder} was not tested: it has no {FORECASTS}")
+        return pd.read_csv(file, parse_dates=["date"], index_col="date")
+
+    @cached_property
+    def diagnosis(self) -> Diagnosis | None:
+        """What was found in its gradients at the end; None where nothing watched them."""
+        from src.diagnostics import Diagnosis
+
+        found = self.report.get("diagnosis")
+        return None if found is None else Diagnosis.from_dict(found)
+
+    def plot(self) -> Image:
+        """Return forecast.png: forecasts against what came. Notebooks show it; `.save` keeps it.
+
+        Raises:
+            ValueError: the run was not tested.
+        """
+        from PIL import Image
+
+        from src.board.pictures import as_image, forecast_figure
+
+        if (kept := self.folder / FORECAST_PICTURE).is_file():
+            return Image.open(kept)
+        shown = self.forecasts
+        columns = (shown[name].to_numpy() for name in ("last_price", "price", "predicted_price"))
+        return as_image(forecast_figure(shown.index.to_numpy(), *columns))
 
     @property
     def status(self) -> str:
@@ -176,6 +238,11 @@ class Run:
             ) from None
         return module.eval()
 
+    @property
+    def model(self) -> nn.Module:
+        """The regressor by itself, in evaluation mode: windows (B, T, F) in, `preds` (B, 1) out."""
+        return self.module.model
+
     @cached_property
     def datamodule(self) -> PriceDataModule:
         """The data it was trained on, read again, set up; a warning says where it differs.
@@ -239,6 +306,38 @@ class Run:
         self.refuse_made_up_bars()
         size = bitwise_block_size(self.module, self.facts.context_length, self.facts.num_features)
         return Predictor(self.module, self.facts, self.calibration, size)
+
+    def predict(self, closes: Sequence[float], level: float = 0.9) -> pd.Series:
+        """Forecast the price after a series of closes.
+
+        Args:
+            closes: any 1-D series of numbers, oldest first, in price units; the last T are used.
+            level: share of days that the interval should cover.
+
+        Returns:
+            `last_price`, `predicted_price`, and the interval's ends `low` and `high` (NaN where the
+            run has no calibration), in price units.
+
+        Raises:
+            ValueError: the closes are too few or no prices, or the run needs more than closes.
+        """
+        import numpy as np
+        import pandas as pd
+
+        given, steps = np.array(closes, dtype=np.float64), self.facts.context_length
+        if given.ndim != 1 or len(given) < steps:
+            raise ValueError(f"closes must be at least {steps} numbers, got shape {given.shape}")
+        windows = self.predictor.windows_of_closes(given[None, -steps:])
+        done = self.predictor.forecast(windows, level)
+        low, high = (np.nan, np.nan) if done.interval is None else done.interval[0]
+        return pd.Series(
+            {
+                "last_price": done.last_price[0],
+                "predicted_price": done.predicted_price[0],
+                "low": low,
+                "high": high,
+            }
+        )
 
     def refuse_made_up_bars(self) -> None:
         """Refuse to forecast prices from what no market has.

@@ -1,7 +1,7 @@
 """One training step around any price regressor: loss, prices, metrics, optimiser. Nothing else."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import lightning.pytorch as pl
 import torch
@@ -74,6 +74,18 @@ class RegressionModule(pl.LightningModule):
         self._squared_errors: list[Tensor] = []
         self._test_rows: list[Tensor] = []
         self.save_hyperparameters(dict(hyperparameters or {}), logger=False)
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *_: Any, **__: Any) -> NoReturn:
+        """Say what to use: the parts of a module are objects, which a checkpoint does not hold.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(
+            "a module is built from the config in its checkpoint: "
+            f"from src import open_run; module = open_run({str(checkpoint_path)!r}).module"
+        )
 
     def forward(self, x_btf: Tensor) -> Tensor:
         """Return scaled predictions (B, 1), float32 or better, for windows (B, T, F)."""

@@ -128,3 +128,20 @@ def test_loss_is_the_mean_over_the_batches() -> None:
     diagnosis = case.diagnose()
     assert diagnosis.loss == pytest.approx(expected)
     assert diagnosis.num_batches == len(case.batches)
+
+
+def test_a_notebook_shows_alarms_with_proof_and_remedy_and_no_markup_of_others():
+    finding = Finding(
+        cause="dead_input", parameter="fc.weight", indices=("<b>",), confirmed=True, remedy="Drop."
+    )
+    html = Diagnosis(findings=(finding,), num_batches=2)._repr_html_()
+    assert "<b>1 to act on</b>" in html
+    assert "fc.weight: &lt;b&gt;" in html
+    assert "confirmed" in html
+    assert "<b>Healthy</b>" in Diagnosis(num_batches=2)._repr_html_()
+
+
+def test_a_diagnosis_comes_back_from_its_plain_values():
+    finding = Finding(cause="dead_input", parameter="fc.weight", indices=("a",), fraction=0.5)
+    told = Diagnosis(findings=(finding,), loss=0.1, num_batches=2).to_dict()
+    assert Diagnosis.from_dict(told).to_dict() == told

@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -12,6 +13,7 @@ from src.config.trust import CheckpointError
 from src.runs.evaluation import score_run
 from src.runs.opening import open_run
 from src.runs.run import run
+from src.training.module import RegressionModule
 
 
 def test_a_folder_stands_for_its_best_checkpoint_and_a_file_for_itself(tmp_path):
@@ -190,3 +192,40 @@ def test_a_run_does_not_go_on_with_other_data(run_on_a_file, composed):
 def _trainer():
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
         return compose("evaluate", ["trainer=cpu"])
+
+
+def test_a_run_in_a_notebook_shows_scores_forecasts_findings_and_picture(kept_run):
+    run = open_run(kept_run("experiment=price_lstm", "callbacks=default"))
+    assert list(run.scores.columns) == ["model", "tomorrow = today", "ratio"]
+    assert run.scores.loc["rmse", "model"] == run.report["test"]["model"]["rmse"]
+    assert run.forecasts.index.is_monotonic_increasing
+    assert run.forecasts.price.iloc[0] == run.forecasts.last_price.iloc[1]
+    assert run.diagnosis is not None
+    assert run.diagnosis.to_dict() == run.report["diagnosis"]
+    assert "batches" in run.diagnosis._repr_html_()
+    assert run.model is run.module.model
+    assert run.plot().size == (720, 840)
+
+
+@pytest.mark.parametrize("kind", [list, np.asarray, pd.Series])
+def test_closes_of_any_kind_are_forecast_from_their_last_window(kept_run, kind):
+    run = open_run(kept_run("experiment=price_lstm", "callbacks=default"))
+    closes = 100 + np.arange(70.0)
+    told = run.predict(kind(closes))
+    window = run.predictor.windows_of_closes(closes[None, -60:])
+    assert told.predicted_price == run.predictor.forecast(window).predicted_price[0]
+    assert told.last_price == 169
+    assert told.low < told.predicted_price < told.high
+
+
+@pytest.mark.parametrize("closes", [[1.0] * 59, [[1.0] * 60], 3.0])
+def test_too_few_closes_are_said_with_how_many_are_needed(kept_run, closes):
+    run = open_run(kept_run("experiment=price_lstm", "callbacks=default"))
+    with pytest.raises(ValueError, match="closes must be at least 60 numbers, got shape"):
+        run.predict(closes)
+
+
+def test_lightnings_own_way_to_a_checkpoint_names_the_one_that_works(kept_run):
+    path = open_run(kept_run("experiment=price_lstm", "callbacks=default")).checkpoint_path
+    with pytest.raises(TypeError, match=r"from src import open_run; module = open_run\('/.*best"):
+        RegressionModule.load_from_checkpoint(path)
