@@ -56,6 +56,7 @@ tensorboard: setup ## Open the dashboards on http://127.0.0.1:6006/#custom_scala
 	$(BIN)/tensorboard --logdir lightning_logs --host 127.0.0.1
 
 benchmark-faults: setup-dev ## Seed every fault, score who names it
+benchmark-posted: setup-dev ## Diagnose programs as people post them, and their repaired twins
 benchmark-overhead: setup-dev ## Time the monitoring against the plain step
 benchmark-scores: setup-dev ## Train the presets over five seeds beside "tomorrow = today"
 benchmark-throughput: setup-dev ## Time complete training against a hand-written loop

@@ -35,16 +35,10 @@ def untouched(model: nn.Module) -> Iterator[None]:
         (t, t.detach().clone(), t.requires_grad, grads.get(id(t)), _clone(grads.get(id(t))))
         for t in tensors
     ]
-    python_state = random.getstate()
-    numpy: Any = sys.modules.get("numpy")  # whoever has not loaded it draws nothing from it
-    numpy_state = numpy.random.get_state() if numpy else None
     try:
-        with torch.random.fork_rng(devices=_cuda_devices()):
+        with same_generators():
             yield
     finally:
-        if numpy_state is not None:
-            numpy.random.set_state(numpy_state)
-        random.setstate(python_state)
         for container, items in containers:
             _refill(container, items)
         for tensor, value, requires_grad, grad, grad_value in saved:
@@ -62,14 +56,97 @@ def seeded(seed: int) -> Iterator[None]:
     """Draw the same random numbers in the body every time, and leave the generators as found.
 
     Args:
-        seed: Seed of the CPU and CUDA generators inside the body.
+        seed: Seed of the generators of torch (CPU and CUDA), NumPy and Python inside the body.
 
     Yields:
         Nothing.
     """
-    with torch.random.fork_rng(devices=_cuda_devices()):
+    with same_generators():
         torch.manual_seed(seed)
+        random.seed(seed)
+        numpy: Any = sys.modules.get("numpy")
+        if numpy:
+            numpy.random.seed(seed)
         yield
+
+
+@contextmanager
+def same_generators() -> Iterator[None]:
+    """Leave the generators of torch (CPU and CUDA), NumPy and Python as they were.
+
+    Yields:
+        Nothing.
+    """
+    python_state = random.getstate()
+    numpy: Any = sys.modules.get("numpy")  # whoever has not loaded it draws nothing from it
+    numpy_state = numpy.random.get_state() if numpy else None
+    try:
+        with torch.random.fork_rng(devices=_cuda_devices()):
+            yield
+    finally:
+        if numpy_state is not None:
+            numpy.random.set_state(numpy_state)
+        random.setstate(python_state)
+
+
+@contextmanager
+def same_attributes(model: nn.Module) -> Iterator[None]:
+    """Restore what modules hold, but for the values of their weights.
+
+    It is what a play leaves behind that is taken away again: caches, counters, hooks, the mode.
+
+    Args:
+        model: Any module.
+
+    Yields:
+        Nothing.
+    """
+    containers, cached = _held([module.__dict__ for module in model.modules()])
+    weights = {id(parameter) for parameter in model.parameters()}
+    saved = [(t, t.detach().clone()) for t in cached if id(t) not in weights]
+    try:
+        yield
+    finally:
+        for container, items in containers:
+            _refill(container, items)
+        for tensor, value in saved:
+            _write_back(tensor, value)
+
+
+def copyable(model: nn.Module) -> dict[int, Any]:
+    """Return a memo with which `deepcopy` copies a model that keeps results of its forward pass.
+
+    A tensor with a graph has no deep copy; its value is copied instead.
+
+    Args:
+        model: Any module.
+    """
+    _, cached = _held([module.__dict__ for module in model.modules()])
+    return {id(t): t.detach().clone() for t in cached if not t.is_leaf}
+
+
+def redraw(model: nn.Module) -> None:
+    """Draw all weights afresh, as their modules do when they are made.
+
+    The entries of a matrix that no module can reset change places, which keeps their size; what is
+    not finite becomes small noise.
+
+    Args:
+        model: Changed in place.
+    """
+    with seeded(0), torch.no_grad():
+        for module in model.modules():
+            reset = getattr(module, "reset_parameters", getattr(module, "_reset_parameters", None))
+            if callable(reset):
+                reset()
+                continue
+            for parameter in module.parameters(recurse=False):
+                if parameter.dim() > 1:
+                    order = torch.randperm(parameter.numel()).to(parameter.device)
+                    parameter.copy_(parameter.flatten()[order].view_as(parameter))
+        for parameter in model.parameters():
+            if not bool(torch.isfinite(parameter).all()):
+                parameter.copy_(0.02 * torch.randn(parameter.shape).to(parameter))
 
 
 def _cuda_devices() -> list[int]:

@@ -264,6 +264,168 @@ def double_softmax() -> Case:
     return replace(case, loss=F.cross_entropy)
 
 
+class OverBatch(nn.Module):
+    """Attention pooling whose softmax runs along a chosen axis."""
+
+    def __init__(self, dim: int, keep: int = WIDTH) -> None:
+        super().__init__()
+        self.dim = dim
+        self.project, self.score = nn.Linear(FEATURES, keep), nn.Linear(keep, 1)
+        self.head = nn.Linear(keep, 1)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        hidden = self.project(x)
+        return self.head((hidden * self.score(hidden).softmax(self.dim)).sum(1))
+
+
+class Remembering(nn.Module):
+    """A GRU that starts from where the last batch ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state: Tensor | None = None
+        self.rnn, self.head = nn.GRU(FEATURES, WIDTH, batch_first=True), nn.Linear(WIDTH, 1)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        out, self.state = self.rnn(x, self.state)
+        return self.head(out[:, -1])
+
+
+class Reader(nn.Module):
+    """Masked attention, then a reading of the steps."""
+
+    def __init__(self, read: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.read = read
+        self.project = nn.Linear(FEATURES, WIDTH)
+        self.layer = nn.TransformerEncoderLayer(WIDTH, 2, 32, 0.0, batch_first=True)
+        self.head = nn.Linear(WIDTH, 1)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        hidden = self.layer(self.project(x), src_key_padding_mask=~mask)
+        return self.head(self.read(hidden))
+
+
+class Attending(nn.Module):
+    """Attention of which the last step is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.project, self.head = nn.Linear(FEATURES, WIDTH), nn.Linear(WIDTH, 1)
+        self.attention = nn.MultiheadAttention(WIDTH, 2, batch_first=True)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        hidden = self.project(x)
+        return self.head(self.attention(hidden, hidden, hidden, key_padding_mask=~mask)[0][:, 0])
+
+
+class Causal(nn.Module):
+    """Causal attention by hand, with a mask that is added to the scores."""
+
+    def __init__(self, hidden: float) -> None:
+        super().__init__()
+        self.project, self.head = nn.Linear(FEATURES, WIDTH), nn.Linear(WIDTH, 1)
+        self.register_buffer("mask", torch.full((STEPS, STEPS), hidden).triu(1))
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        hidden = self.project(x)
+        weights = (hidden @ hidden.transpose(1, 2) + self.mask).softmax(-1)
+        return self.head(weights @ hidden).squeeze(2)
+
+
+class Fixed(nn.Module):
+    """An output that is a bias and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.bias.expand(len(x), 1)
+
+
+class Rounded(nn.Module):
+    """Whole numbers."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.round(x)
+
+
+def of_model(model: nn.Module, **options: Any) -> Case:
+    return Case(model, make_batches(**options))
+
+
+def over_batch(dim: int) -> Case:
+    torch.manual_seed(0)
+    return of_model(OverBatch(dim))
+
+
+def hooked(name: str, change: Callable[[Tensor], Tensor]) -> Case:
+    case = healthy()
+    module = case.model.get_submodule(name)
+    module.register_forward_hook(lambda module, args, output: change(output))
+    return case
+
+
+def outside_of_the_list() -> Case:
+    case = healthy()
+    case.model.extra = [nn.Linear(1, 1)]
+    case.model.head.register_forward_hook(lambda m, a, output: case.model.extra[0](output))
+    return case
+
+
+def old_optimizer() -> Case:
+    case = healthy()
+    case.model.hidden = nn.Linear(WIDTH, WIDTH)
+    return case
+
+
+def detached_loss() -> Case:
+    return replace(
+        healthy(), loss=lambda preds, y: F.mse_loss(preds, y).detach().requires_grad_(True)
+    )
+
+
+def reads_half() -> Case:
+    case = healthy()
+    case.model.project = nn.Linear(FEATURES // 2, WIDTH)
+    case.model.project.register_forward_pre_hook(lambda m, a: (a[0][..., : FEATURES // 2],))
+    return replace(case, optimizer=None)
+
+
+def reads_padding() -> Case:
+    torch.manual_seed(0)
+    case = of_model(LastState(nn.GRU(FEATURES, WIDTH, batch_first=True)))
+    for batch in case.batches:
+        x = torch.zeros(BATCH, 60, FEATURES)
+        x[:, :4] = batch["x"][:, :4]
+        x[0] = torch.randn(60, FEATURES)
+        batch["x"] = x
+    return case
+
+
+def sees_the_future(hidden: float) -> Case:
+    torch.manual_seed(0)
+    case = of_model(Causal(hidden))
+    case.batches = [{**b, "y": b["x"][..., 0].cumsum(1)} for b in case.batches]
+    return case
+
+
+def masks_all() -> Case:
+    torch.manual_seed(0)
+    case = of_model(Attending(), padded=True)
+    for batch in case.batches:
+        batch["mask"][0] = False
+    return case
+
+
+def root_of_zero() -> Case:
+    def loss(preds: Tensor, y: Tensor) -> Tensor:
+        return ((preds - preds.detach()).square().sum().sqrt() + F.mse_loss(preds, y)).mean()
+
+    return replace(healthy(), loss=loss)
+
+
 FAULTS: dict[str, tuple[Callable[[], Case], str, str]] = {
     "zero features": (lambda: with_x(set_columns(slice(2, 10), 0.0)), "dead_input", "project"),
     "constant feature": (
@@ -331,5 +493,25 @@ FAULTS: dict[str, tuple[Callable[[], Case], str, str]] = {
     "softmax twice": (double_softmax, "loss_mismatch", "output"),
     "unscaled target": (lambda: with_y(lambda y: 1e4 * y), "misscaled_target", "head"),
     "equal targets": (lambda: with_y(torch.ones_like), "degenerate_target", "head"),
+    "softmax over the batch": (lambda: over_batch(0), "mixed_samples", ""),
+    "state kept": (lambda: of_model(Remembering()), "carried_state", ""),
+    "shapes broadcast": (lambda: with_y(lambda y: y[:, 0]), "broadcast", ""),
+    "layer in a list": (outside_of_the_list, "unregistered", ""),
+    "layer replaced": (old_optimizer, "stale_optimizer", "hidden"),
+    "loss detached": (detached_loss, "detached_loss", ""),
+    "half of the features": (reads_half, "ignored_input", "project"),
+    "padding read": (reads_padding, "padding_read", ""),
+    "mask of ones added": (lambda: sees_the_future(1.0), "future_leak", ""),
+    "mean over padding": (
+        lambda: of_model(Reader(lambda hidden: hidden.mean(1)), padded=True),
+        "padding_leak",
+        "",
+    ),
+    "output rounded": (lambda: with_output(Rounded()), "zero_gradient", "head"),
+    "norm over one": (lambda: with_output(nn.LayerNorm(1)), "degenerate_norm", "output"),
+    "root of zero": (root_of_zero, "nonfinite_gradient", ""),
+    "all keys masked": (masks_all, "fully_masked", "attention"),
+    "hidden ones": (lambda: hooked("hidden", torch.ones_like), "collapsed_input", "squash"),
+    "output a bias": (lambda: with_output(Fixed()), "constant_output", ""),
 }
 """Fault -> (how to seed it, the cause to name first, the module to name)."""

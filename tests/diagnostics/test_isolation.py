@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from src.diagnostics import diagnose
-from src.diagnostics.isolation import seeded, untouched
+from src.diagnostics.isolation import copyable, seeded, untouched
 
 
 class Stateful(nn.Module):
@@ -202,6 +202,30 @@ def test_diagnosis_changes_nothing_when_the_loss_calls_backward_and_clears() -> 
     assert_identical(before, snapshot(model, optimizer))
 
 
+def test_containers_and_tensors_that_modules_hold_come_back_in_place() -> None:
+    model = nn.Linear(2, 2)
+    model.history, model.cache = [1, [2]], {"last": torch.zeros(2)}
+    inner, tensor = model.history[1], model.cache["last"]
+    with untouched(model):
+        model.history.append(3)
+        inner.append(4)
+        tensor += 1
+        model.cache["new"] = torch.ones(1)
+    assert model.history == [1, [2]]
+    assert model.history[1] is inner
+    assert list(model.cache) == ["last"]
+    assert model.cache["last"] is tensor
+    assert torch.equal(tensor, torch.zeros(2))
+
+
+def test_a_model_that_keeps_results_with_a_graph_can_be_copied() -> None:
+    model = nn.Linear(2, 2)
+    model.kept = [model(torch.ones(1, 2))]
+    twin = copy.deepcopy(model, copyable(model))
+    assert torch.equal(twin.kept[0], model.kept[0])
+    assert twin.kept[0] is not model.kept[0]
+
+
 def test_hooks_added_inside_are_gone_and_those_from_before_stay() -> None:
     model = nn.Linear(2, 2)
     kept: list[int] = []
@@ -230,6 +254,16 @@ def test_seeded_draws_the_same_numbers_and_does_not_advance_the_generator() -> N
         second = torch.rand(2)
     assert torch.equal(first, second)
     assert torch.equal(torch.rand(1), expected)
+
+
+def test_seeded_covers_numpy_and_python_too() -> None:
+    before = random.getstate(), np.random.get_state()[1].copy()
+    with seeded(3):
+        first = random.random(), np.random.rand()
+    with seeded(3):
+        assert first == (random.random(), np.random.rand())
+    assert random.getstate() == before[0]
+    assert (np.random.get_state()[1] == before[1]).all()
 
 
 def test_two_diagnoses_of_a_net_with_dropout_are_equal() -> None:

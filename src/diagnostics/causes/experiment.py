@@ -2,6 +2,7 @@
 
 import copy
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
@@ -11,13 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..isolation import seeded
+from ..isolation import copyable, redraw, seeded
 from ..symptoms.replay import LossFunction, held_by
+from ..symptoms.structure import same_state
 from ..symptoms.symptoms import Symptoms
 
 Change = Callable[[Tensor], Tensor]
 TRIAL_STEPS = 16
 """Steps of a trial training."""
+LONG_TRIAL, SLOW_STEP = 60, 0.05
+"""Steps of a longer one, for models of which one step takes fewer seconds of CPU time than this."""
 
 
 class Outcome(NamedTuple):
@@ -110,6 +114,7 @@ class Experiment:
         mode: AbstractContextManager[Any] | None = None,
         loss_scale: float = 1.0,
         batch: int = 0,
+        given: Any = None,
     ) -> Outcome:
         """Replay one batch and return its loss and gradients.
 
@@ -118,12 +123,14 @@ class Experiment:
             mode: A context for the forward pass, such as `RewrittenCalls`.
             loss_scale: Factor on the loss before the backward pass, taken out of the gradients.
             batch: Which batch.
+            given: A changed batch in its place.
         """
         model = self.model if model is None else model
         named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+        given = self.batches[batch] if given is None else given
         with torch.enable_grad(), seeded(batch), torch.backends.cudnn.flags(enabled=False):
-            with mode or nullcontext():
-                loss = self.loss_fn(model, self.batches[batch])
+            with same_state(model, self.symptoms.structure), mode or nullcontext():
+                loss = self.loss_fn(model, given)
             grads: Sequence[Tensor | None] = [None] * len(named)
             scale = loss_scale * (self.context.loss_scale or 1.0)
             if loss.requires_grad and named:
@@ -180,11 +187,12 @@ class Experiment:
 
     def copy(self) -> nn.Module:
         """Return a deep copy of the model, to be changed at will."""
-        return copy.deepcopy(self.model, self._memo())
+        return copy.deepcopy(self.model, copyable(self.model))
 
     def copy_all(self) -> tuple[nn.Module, list[torch.optim.Optimizer]]:
         """Return copies of the model and its optimisers that belong together."""
-        model, optimizers = copy.deepcopy((self.model, list(self.optimizers)), self._memo())
+        both = self.model, list(self.optimizers)
+        model, optimizers = copy.deepcopy(both, copyable(self.model))
         return model, optimizers
 
     def step(
@@ -224,13 +232,7 @@ class Experiment:
         """
         model, optimizers = self.copy_all()
         if fresh:
-            with seeded(0):
-                for module in model.modules():
-                    reset = getattr(
-                        module, "reset_parameters", getattr(module, "_reset_parameters", None)
-                    )
-                    if callable(reset):
-                        reset()
+            redraw(model)
             for optimizer in optimizers:
                 optimizer.state.clear()
         groups = [group for optimizer in optimizers for group in optimizer.param_groups]
@@ -238,11 +240,42 @@ class Experiment:
             group["lr"] = rate
         return model, optimizers
 
-    def train_copy(self, rates: Sequence[float], fresh: bool) -> list[float]:
+    def train_copy(
+        self, rates: Sequence[float], fresh: bool, steps: int = TRIAL_STEPS
+    ) -> list[float]:
         """Train a copy for a few steps and return the loss before each of them."""
-        model, optimizers = self.copy_for_trial(rates, fresh)
-        turns = (step % len(self.batches) for step in range(TRIAL_STEPS))
-        return [self.step(model, optimizers, batch=batch).loss for batch in turns]
+        return self._train(*self.copy_for_trial(rates, fresh), steps)
+
+    def loss_after_steps(self, change: Callable[[nn.Module], None]) -> float:
+        """Change a copy, train it a little, and return its mean loss at the end.
+
+        Args:
+            change: Applied to the copy.
+        """
+        model, optimizers = self.copy_all()
+        change(model)
+        optimizers = optimizers or [torch.optim.Adam(model.parameters(), 1e-3)]
+        losses = self._train(model, optimizers, self.affordable_steps)
+        last = losses[-max(len(losses) // 4, 1) :]
+        return sum(last) / len(last)
+
+    def _train(
+        self, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer], steps: int
+    ) -> list[float]:
+        """Train for a few steps, or until the loss is not finite."""
+        losses: list[float] = []
+        for step in range(steps):
+            losses.append(self.step(model, optimizers, batch=step % len(self.batches)).loss)
+            if not math.isfinite(losses[-1]):
+                return losses + [losses[-1]] * (steps - len(losses))
+        return losses
+
+    @cached_property
+    def affordable_steps(self) -> int:
+        """Steps of a longer trial: few where one step takes long."""
+        start = time.process_time()  # other programs on the machine change no diagnosis
+        self.replay()
+        return LONG_TRIAL if time.process_time() - start < SLOW_STEP else TRIAL_STEPS
 
     @cached_property
     def first_steps(self) -> tuple[float, float]:
@@ -263,9 +296,3 @@ class Experiment:
         ]
         finite = [ratio for ratio in ratios if math.isfinite(ratio)]
         return float(torch.tensor(finite).median()) if finite else 0.0
-
-    def _memo(self) -> dict[int, Any]:
-        """Copy the results that modules keep: a tensor with a graph has no deep copy."""
-        attributes = [v for module in self.model.modules() for v in module.__dict__.values()]
-        kept = [v for v in attributes if isinstance(v, Tensor) and not v.is_leaf]
-        return {id(tensor): tensor.detach().clone() for tensor in kept}

@@ -49,7 +49,14 @@ def find_exploding(symptoms: Symptoms) -> list[Candidate]:
         if growth >= GROWN_OVER_TIME or (growth >= GROWN_BY_GAIN and gain >= GAIN):
             evidence = {"growth_over_time": growth, "recurrent_gain": gain, **_ends(over_time)}
             found.append(
-                at_module(symptoms, module.name, fraction=1.0, evidence=evidence, remedy=remedy)
+                at_module(
+                    symptoms,
+                    module.name,
+                    fraction=1.0,
+                    evidence=evidence,
+                    benign=symptoms.has_learned,
+                    remedy=remedy,
+                )
             )
     path = _path(symptoms)
     if len(path) > 2 and path[0].flow > GROWN * path[-1].flow > 0:
@@ -96,6 +103,7 @@ def find_vanishing(symptoms: Symptoms) -> list[Candidate]:
                     symptoms,
                     module.name,
                     fraction=1 - steps / len(over_time),
+                    benign=symptoms.has_learned,
                     evidence={"steps_reached": steps, "steps": len(over_time), **_ends(over_time)},
                     remedy="Shorten the window (data.context_length), use model=lstm, or pool over"
                     " all steps (pooling=mean).",

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..symptoms.function_calls import SQUASHING
 from ..symptoms.symptoms import Symptoms
@@ -14,6 +14,8 @@ from .weights import REINITIALISE, is_matrix
 
 LARGE = 4.0
 """rms(weight) * sqrt(fan_in) from which on a weight is too large; 0.6 to 1.5 is usual."""
+BETTER = 0.95
+"""Loss after a short training with the weights lowered over that without, up to which it helps."""
 FLAT_SHARE, FLAT_GATES = 0.65, 0.5
 """Share of pre-activations that must be on the flat part of a sigmoid or tanh (0.6 is seen in
 classifiers that train well), and of those of a recurrent layer's gates, which have to stay open."""
@@ -38,15 +40,20 @@ def lower_gain(experiment: Experiment, candidate: Candidate, all_from: float = m
         all_from: Gain from which on the weights of every other module are scaled, too.
     """
     model = experiment.copy()
+    _lower(model, candidate.module, all_from)
+    return _compare(experiment.baseline, experiment.replay(model))
+
+
+def _lower(model: nn.Module, name: str, all_from: float) -> None:
+    """Bring the weights of a module, and of all with too large a gain, to half of unit gain."""
     with torch.no_grad():
         for module in model.modules():
             own = dict(module.named_parameters(recurse=False))
             gains = [weight_gain(p) for p in own.values() if p.dim() > 1]
-            is_named = module is model.get_submodule(candidate.module)
+            is_named = module is model.get_submodule(name)
             if gains and (is_named or max(gains) >= all_from):
                 for parameter in own.values():
                     parameter.mul_(min(1.0, 0.5 / max(max(gains), 1e-12)))
-    return _compare(experiment.baseline, experiment.replay(model))
 
 
 def _compare(before: Outcome, after: Outcome) -> Verdict:
@@ -68,14 +75,21 @@ def find_large_init(symptoms: Symptoms) -> list[Candidate]:
     for parameter in symptoms.parameters.values():
         if not is_matrix(symptoms, parameter) or not torch.isfinite(parameter.weight).all():
             continue
-        gain = weight_gain(parameter.weight)
+        axis = symptoms.structure.matrices.get(parameter.name, 0)
+        gain = weight_gain(parameter.weight.movedim(axis, 0))
         if parameter.local_name.startswith("weight_ih"):
             hidden = symptoms.parameters[parameter.name.replace("weight_ih", "weight_hh")].weight
             gain *= min(1.0, (hidden.shape[1] / parameter.weight.shape[1]) ** 0.5)
         if gain >= LARGE:
             evidence = {"gain": gain}
             found.append(
-                at_parameter(parameter, fraction=1.0, evidence=evidence, remedy=REINITIALISE)
+                at_parameter(
+                    parameter,
+                    fraction=1.0,
+                    evidence=evidence,
+                    benign=symptoms.has_learned,
+                    remedy=REINITIALISE,
+                )
             )
     saturated = {candidate.module for candidate in find_saturated(symptoms)}
     only_saturates = {candidate.module for candidate in found} <= saturated
@@ -83,8 +97,17 @@ def find_large_init(symptoms: Symptoms) -> list[Candidate]:
 
 
 def lower_large_gains(experiment: Experiment, candidate: Candidate) -> Verdict:
-    """Scale all weights that are too large down on a copy: gradient or loss must change."""
-    return lower_gain(experiment, candidate, all_from=LARGE)
+    """Scale all weights that are too large down on a copy: it must then learn better.
+
+    A weight that has grown while it learned is large as well, and cutting it down undoes that.
+    """
+    changed, evidence = lower_gain(experiment, candidate, all_from=LARGE)
+    if not changed or not math.isfinite(experiment.baseline.norm):
+        return changed, evidence
+    here = experiment.loss_after_steps(lambda model: None)
+    lowered = experiment.loss_after_steps(lambda model: _lower(model, candidate.module, LARGE))
+    evidence = {**evidence, "trained_before": here, "trained_after": lowered}
+    return not lowered > BETTER * here, evidence
 
 
 LARGE_INIT = Cause(

@@ -93,7 +93,8 @@ def find_dead_input(symptoms: Symptoms) -> list[Candidate]:
     """Find features that are zero in every row of every batch: whole zero columns in the gradient.
 
     Sparse binary features beside them mean that the dead ones may be categories that are only
-    rare, so as many dead ones as there are such neighbours are benign.
+    rare, so as many dead ones as there are such neighbours are benign. So are zeros that the model
+    makes itself, from data that vary everywhere or from no data at all.
     """
     found = []
     for module, stats in readers(symptoms):
@@ -106,7 +107,9 @@ def find_dead_input(symptoms: Symptoms) -> list[Candidate]:
             "Drop these features or repair their source, or set norm=feature if they are only"
             " unscaled; a normalisation over the features would merely hide the zeros."
         )
-        found.append(at_features(symptoms, module, dead, evidence, remedy, len(dead) <= rare))
+        made = not symptoms.structure.flat_data or module.name in symptoms.structure.unfed
+        benign = made or len(dead) <= rare
+        found.append(at_features(symptoms, module, dead, evidence, remedy, benign))
     return found
 
 

@@ -1,5 +1,6 @@
 """Causes that leave a parameter out: of the graph, of the optimiser, or of training."""
 
+import re
 from collections.abc import Mapping
 
 import torch
@@ -34,7 +35,12 @@ def _per_module(
 
 
 def find_not_optimized(symptoms: Symptoms) -> list[Candidate]:
-    """Find parameters that get a gradient and are in no group of the optimiser."""
+    """Find parameters that get a gradient and are in no group of the optimiser.
+
+    Those that replaced parameters which the optimiser holds are a finding of their own.
+    """
+    if symptoms.structure.stale is not None:
+        return []
     left_out = [
         p
         for p in symptoms.parameters.values()
@@ -110,8 +116,10 @@ def find_unused(symptoms: Symptoms) -> list[Candidate]:
     """Find parameters the loss does not depend on in any batch.
 
     Of modules that were called the last one is named: behind it the graph is cut. An expert that no
-    sample was routed to is not unused.
+    sample was routed to is not unused. A loss that hangs on no parameter is a finding of its own.
     """
+    if symptoms.structure.cut is not None:
+        return []
     batches = len(symptoms.loss_values)
     missing = _by_module(
         [
@@ -121,9 +129,10 @@ def find_unused(symptoms: Symptoms) -> list[Candidate]:
             if not (symptoms.routed and p.module in symptoms.uncalled)
         ]
     )
-    called = [name for name in missing if name not in symptoms.uncalled]
+    spare = {name for name in missing if _spare_end(symptoms, name, missing)}
+    called = [name for name in missing if name not in symptoms.uncalled and name not in spare]
     last = max(called, key=lambda name: symptoms.modules[name].order, default=None)
-    reported = [name for name in missing if name == last or name in symptoms.uncalled]
+    reported = [n for n in missing if n == last or n in symptoms.uncalled or n in spare]
     remedy = "Use the module's output in the loss (look for detach() or no_grad()), or remove it."
     return [
         _per_module(
@@ -131,9 +140,27 @@ def find_unused(symptoms: Symptoms) -> list[Candidate]:
             missing[module],
             {"called": module == last, "modules": called if module == last else [module]},
             remedy,
+            benign=module in spare,
         )
         for module in sorted(reported, key=lambda name: name != last)
     ]
+
+
+def _spare_end(symptoms: Symptoms, name: str, missing: Mapping[str, object]) -> bool:
+    """Return whether a module is an end that the last of several equal blocks has to spare.
+
+    The blocks before it use theirs, and so does the block itself use its other parts: the last
+    backcast of a stack of residual blocks leads nowhere by construction.
+    """
+    block = re.match(r"(.*?)(\d+)\.", name)
+    if block is None or name in symptoms.uncalled:
+        return False
+    before, number, rest = block[1], int(block[2]), name[block.end() :]
+    owners = {p.module for p in symptoms.parameters.values()}
+    twins = [n for n in owners if re.fullmatch(re.escape(before) + r"\d+\." + re.escape(rest), n)]
+    numbers = [int(n[len(before) :].partition(".")[0]) for n in twins if n not in missing]
+    beside = [n for n in owners if n.startswith(block[0]) and n not in missing]
+    return bool(numbers) and max(numbers) < number and bool(beside)
 
 
 def change_weights(experiment: Experiment, candidate: Candidate) -> Verdict:

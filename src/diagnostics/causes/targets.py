@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..symptoms.calls import Negative
 from ..symptoms.function_calls import LOSSES, REGRESSION_LOSSES
 from ..symptoms.symptoms import LossSymptoms, Symptoms
 from .cause import Candidate, Cause, Verdict
@@ -107,7 +108,7 @@ DEGENERATE_TARGET = Cause(
 
 def find_loss_mismatch(symptoms: Symptoms) -> list[Candidate]:
     """Find a loss fed with something it does not expect."""
-    return [
+    return _by_structure(symptoms) or [
         Candidate(
             module=loss.producer,
             fraction=1.0,
@@ -117,6 +118,39 @@ def find_loss_mismatch(symptoms: Symptoms) -> list[Candidate]:
         for loss in symptoms.losses
         if (why := _mismatch(loss)) is not None
     ]
+
+
+def _by_structure(symptoms: Symptoms) -> list[Candidate]:
+    """Find class labels under a loss that takes them for numbers, and losses below zero."""
+    labels, negative = symptoms.structure.labels, symptoms.structure.negative
+    if labels is not None:
+        why = f"class labels 0 to {labels.classes - 1} under {labels.function}"
+        remedy = f"Use cross_entropy with {labels.classes} outputs, one per class."
+        evidence: dict[str, Any] = {
+            "loss": labels.function,
+            "classes": labels.classes,
+            "outputs": list(labels.outputs),
+            "line": labels.line,
+        }
+    elif negative is not None:
+        why = f"a loss of {negative.value:.3g} although {negative.function} is never negative"
+        remedy = _positive(negative)
+        evidence = {"loss": negative.function, "value": negative.value, "line": negative.line}
+    else:
+        return []
+    module = symptoms.losses[-1].producer if symptoms.losses else ""
+    evidence |= {"why": why, "activation": None}
+    return [Candidate(module=module, fraction=1.0, evidence=evidence, remedy=remedy)]
+
+
+def _positive(negative: Negative) -> str:
+    if negative.sign:
+        return "Turn the sign of the loss: an optimiser minimises."
+    if negative.function == "nll_loss":
+        return "Give nll_loss log-probabilities (log_softmax), or use cross_entropy on raw outputs."
+    if negative.function.startswith("binary_cross_entropy"):
+        return "Binary cross entropy takes targets in [0, 1]: use a regression loss for others."
+    return f"Look at what {negative.function} is given: it cannot be negative."
 
 
 def _mismatch(loss: LossSymptoms) -> tuple[str, str] | None:

@@ -106,12 +106,14 @@ def _blocked(symptoms: Symptoms) -> list[Candidate]:
 def _dead_unit(
     symptoms: Symptoms, module: str, dead: list[int], units: int, evidence: Mapping[str, object]
 ) -> Candidate:
+    """Point at dead units; in a model that has learned all the same, some are no harm."""
     return at_module(
         symptoms,
         module,
         fraction=len(dead) / units,
         indices=tuple(dead),
         evidence=evidence,
+        benign=symptoms.has_learned and len(dead) < ALL_BUT_ALL * units,
         remedy=BEHIND if evidence["why"] == SILENCED else REVIVE,
     )
 

@@ -15,10 +15,18 @@ REINITIALISE = "Re-initialise the weight with the layer's default, reset_paramet
 
 
 def is_matrix(symptoms: Symptoms, parameter: ParameterSymptoms) -> bool:
-    """Return whether a parameter is a weight with rows for units, and no embedding's."""
+    """Return whether a parameter is multiplied with activations, by what is done with it.
+
+    Where no call was seen (a layer that calls nothing known, one that was not called), its name and
+    its module have to tell.
+    """
     module = symptoms.modules.get(parameter.module)
-    layered = module is None or not module.kind.startswith("Embedding")
-    return parameter.weight.dim() > 1 and layered and "weight" in parameter.local_name
+    kind = "" if module is None else module.kind
+    if parameter.weight.dim() < 2 or kind.startswith("Embedding"):
+        return False
+    if symptoms.structure.matrices:
+        return parameter.name in symptoms.structure.matrices
+    return "Norm" not in kind and "weight" in parameter.local_name
 
 
 def _redrawn(experiment: Experiment, candidate: Candidate) -> Outcome:

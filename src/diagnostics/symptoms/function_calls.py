@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ..gates import saturation
+from .backward import node_kind
 from .masks import hidden_steps, steps_hidden
 from .stats import FeatureStats, rows_of
 from .symptoms import ActivationSymptoms, LossSymptoms, MaskSymptoms
@@ -72,11 +73,6 @@ RESHAPING = frozenset(
     ]
 )
 """Autograd nodes that move values about without changing them."""
-
-
-def node_kind(node: Any) -> str:
-    """Return the function of an autograd node: `SigmoidBackward0` -> `Sigmoid`."""
-    return type(node).__name__.partition("Backward")[0].rstrip("0123456789")
 
 
 def last_function(tensor: Tensor) -> str | None:
@@ -223,23 +219,21 @@ class WatchedCalls(TorchFunctionMode):
             return
         self.saw_loss = True
         key = (name, self._position("loss", name))
-        shown, wanted = preds.detach(), target.detach()
+        shown, wanted = preds.detach(), target.detach().reshape(-1)
         if preds.dim() > 2 and name in ("cross_entropy", "nll_loss"):
             shown = shown.movedim(1, -1)
-        shown = shown.reshape(-1, shown.shape[-1] if shown.dim() > 1 else 1)[:SAMPLE].float().cpu()
+        shown = shown.reshape(-1, shown.shape[-1] if shown.dim() > 1 else 1)
+        rows, columns = shown.shape
+        paired = columns if len(wanted) == rows * columns else 1
+        rows = min(rows, max(1, SAMPLE // paired))
+        shown, wanted = shown[:rows].float().cpu(), wanted[: rows * paired].cpu()
         seen = self.losses.get(key)
         if seen is None:
-            seen = LossSymptoms(
-                name,
-                last_function(preds),
-                producer(preds, self.owners),
-                shown,
-                wanted.reshape(-1)[:SAMPLE].cpu(),
-            )
-            self.losses[key] = seen
+            source = last_function(preds), producer(preds, self.owners)
+            self.losses[key] = LossSymptoms(name, *source, shown, wanted)
         else:
             seen.preds = torch.cat([seen.preds, shown])
-            seen.target = torch.cat([seen.target, wanted.reshape(-1)[:SAMPLE].cpu()])
+            seen.target = torch.cat([seen.target, wanted])
 
     def _mask(self, name: str, hidden: Tensor) -> None:
         padding = self.padding_bt()

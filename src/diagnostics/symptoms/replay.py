@@ -1,6 +1,7 @@
 """Step 1, the symptoms: replay a few batches with hooks and write down numbers, judging nothing."""
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -8,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..isolation import seeded
+from ..isolation import same_attributes, seeded
 from .module_hooks import ModuleHooks
+from .structure import find_state, find_structure, same_state
 from .symptoms import ParameterSymptoms, Symptoms, TrainingContext
 
 LossFunction = Callable[[Any, Any], Tensor]
@@ -36,7 +38,27 @@ def find_symptoms(
         optimizers: The optimisers at work; with none, membership in a group stays unknown.
         context: What only the training loop knows; a loss scale is applied and taken out again.
     """
-    symptoms = _as_found(model, optimizers, context)
+    symptoms = as_found(model, optimizers, context)
+    with same_attributes(model):
+        find_state(symptoms.structure, model, batches, loss_fn)
+    replay(symptoms, model, batches, loss_fn)
+    find_structure(
+        symptoms.structure, model, batches, loss_fn, optimizers, finite=_finite(symptoms)
+    )
+    return symptoms
+
+
+def replay(
+    symptoms: Symptoms, model: nn.Module, batches: Sequence[Any], loss_fn: LossFunction
+) -> None:
+    """Replay batches with hooks on every module and note what they show.
+
+    Args:
+        symptoms: Filled in place; its parameters have to be listed.
+        model: Any module; frozen parameters are thawed.
+        batches: A few batches.
+        loss_fn: (model, batch) -> scalar loss.
+    """
     for parameter in symptoms.parameters.values():
         if parameter.weight.is_floating_point():
             parameter.weight.requires_grad_(True)
@@ -44,7 +66,7 @@ def find_symptoms(
     with hooks.watching(), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         for seed, batch in enumerate(batches):
             hooks.begin(batch)
-            with seeded(seed):
+            with seeded(seed), same_state(model, symptoms.structure):
                 loss = checked_loss(loss_fn(model, batch))
             hooks.calls.end()
             symptoms.loss_values.append(float(loss.detach()))
@@ -54,7 +76,6 @@ def find_symptoms(
     symptoms.losses = list(hooks.calls.losses.values())
     symptoms.routed = hooks.calls.routed
     symptoms.uncalled = {m.name: m.kind for m in symptoms.modules.values() if not m.calls}
-    return symptoms
 
 
 def check_loss_function(loss_fn: LossFunction) -> None:
@@ -87,10 +108,16 @@ def checked_loss(loss: Any) -> Tensor:
     raise ValueError(f"{EXPECTED_LOSS}; it returned a {type(loss).__name__}{shape}")
 
 
-def _as_found(
+def _finite(symptoms: Symptoms) -> list[bool]:
+    """Return which batches gave a finite loss and finite gradients."""
+    pairs = zip(symptoms.loss_values, symptoms.grad_norms, strict=True)
+    return [math.isfinite(loss) and math.isfinite(norm) for loss, norm in pairs]
+
+
+def as_found(
     model: nn.Module,
-    optimizers: Sequence[torch.optim.Optimizer],
-    context: TrainingContext | None,
+    optimizers: Sequence[torch.optim.Optimizer] = (),
+    context: TrainingContext | None = None,
 ) -> Symptoms:
     """List the parameters as they are now, with the gradients they hold."""
     symptoms = Symptoms(context=context or TrainingContext())

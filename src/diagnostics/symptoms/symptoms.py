@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from .skill import LEARNED, skill
 from .stats import FeatureStats, FlowStats
+from .structure import Structure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +137,11 @@ class LossSymptoms:
     preds: Tensor
     target: Tensor
 
+    @property
+    def skill(self) -> float | None:
+        """How much of the targets the predictions explain, over what was kept of all batches."""
+        return skill(self.function, self.preds, self.target)
+
 
 @dataclass
 class Symptoms:
@@ -151,8 +158,15 @@ class Symptoms:
     padding_flow: list[float] = field(default_factory=list)
     half: bool = False
     routed: bool = False
+    structure: Structure = field(default_factory=Structure)
     feature_names: tuple[str, ...] | None = None
     context: TrainingContext = field(default_factory=TrainingContext)
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether every loss that can be judged compares good predictions with their targets."""
+        known = [value for loss in self.losses if (value := loss.skill) is not None]
+        return bool(known) and all(value >= LEARNED for value in known)
 
     @property
     def called(self) -> list[ModuleSymptoms]:
