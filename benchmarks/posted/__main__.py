@@ -27,7 +27,7 @@ for theme in ("axes", "wiring", "numerics", "sequences", "learning"):
 
 
 class Row(NamedTuple):
-    """What was said of one twin at one time; `named` is empty for silence."""
+    """What was said of one twin at one time; `named` is empty for silence; `seconds` of CPU."""
 
     program: str
     half: str
@@ -52,12 +52,12 @@ def judge(program: Program, faulty: bool, trained: bool) -> Row:
     """Build a twin, train it if asked to, and diagnose it."""
     setup = train(program, faulty) if trained else start(program, faulty)
     model, batches, loss_fn, optimizer, _ = setup
-    before, alarms, error = time.perf_counter(), [], ""
+    before, alarms, error = time.process_time(), [], ""
     try:
         alarms = list(diagnose(model, batches, loss_fn, optimizer).alarms)
     except Exception as problem:
         error = f"{type(problem).__name__}: {problem}".splitlines()[0]
-    seconds = round(time.perf_counter() - before, 2)
+    seconds = round(time.process_time() - before, 2)
     loss = _loss(setup) if trained else float("nan")
     return Row(
         program.name,

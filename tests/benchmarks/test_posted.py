@@ -6,10 +6,20 @@ from benchmarks.posted.__main__ import judge, rates, summary
 from benchmarks.posted.program import PROGRAMS, start, train
 
 AT_THE_START = [name for name in PROGRAMS if name != "schedule_to_zero"]
+A_FEW = AT_THE_START[::8]
 
 
 @pytest.mark.filterwarnings("ignore:Using a target size")
-@pytest.mark.parametrize("name", AT_THE_START)
+@pytest.mark.parametrize("name", A_FEW)
+def test_fault_is_named_first_and_the_twin_is_silent(name: str) -> None:
+    faulty, repaired = (judge(PROGRAMS[name], twin, trained=False) for twin in (True, False))
+    assert faulty.right, faulty
+    assert repaired.right, repaired
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Using a target size")
+@pytest.mark.parametrize("name", sorted({*AT_THE_START} - {*A_FEW}))
 def test_fault_is_named_first_and_the_twin_is_silent_before_training(name: str) -> None:
     faulty, repaired = (judge(PROGRAMS[name], twin, trained=False) for twin in (True, False))
     assert faulty.right, faulty

@@ -14,6 +14,8 @@ from .weights import REINITIALISE, is_matrix
 
 LARGE = 4.0
 """rms(weight) * sqrt(fan_in) from which on a weight is too large; 0.6 to 1.5 is usual."""
+LITTLE = 0.1
+"""Skill below which a model has learned nothing yet that could be undone."""
 BETTER = 0.95
 """Loss after a short training with the weights lowered over that without, up to which it helps."""
 FLAT_SHARE, FLAT_GATES = 0.65, 0.5
@@ -97,12 +99,14 @@ def find_large_init(symptoms: Symptoms) -> list[Candidate]:
 
 
 def lower_large_gains(experiment: Experiment, candidate: Candidate) -> Verdict:
-    """Scale all weights that are too large down on a copy: it must then learn better.
+    """Scale all weights that are too large down on a copy: its gradients must change.
 
-    A weight that has grown while it learned is large as well, and cutting it down undoes that.
+    Once a model has learned something it must learn better, too: a weight that has grown while it
+    learned is large as well, and cutting it down undoes that.
     """
     changed, evidence = lower_gain(experiment, candidate, all_from=LARGE)
-    if not changed or not math.isfinite(experiment.baseline.norm):
+    is_fresh = experiment.symptoms.skill < LITTLE
+    if not changed or is_fresh or not math.isfinite(experiment.baseline.norm):
         return changed, evidence
     here = experiment.loss_after_steps(lambda model: None)
     lowered = experiment.loss_after_steps(lambda model: _lower(model, candidate.module, LARGE))

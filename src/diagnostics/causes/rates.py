@@ -16,7 +16,9 @@ from .experiment import TRIAL_STEPS, Experiment
 SLOW = 1e-6
 """Median update-to-weight ratio of one step below which a learning rate is suspect."""
 CALMER = (0.1, 1e-2, 1e-4)
-"""Factors on the rate in the trials to compare with, until one of them learns."""
+"""Factors on the rate in the trials to compare with, until one of them learns better."""
+LEARNS = 0.9
+"""Loss at the end of a trial over that at the start, below which the model learns."""
 RISES, HARM = 1.5, 0.03
 """Loss at the rate over that at a calmer one, and their difference as a share of the loss at the
 start, that say together that the rate is too high."""
@@ -40,26 +42,21 @@ def try_lower_rate(experiment: Experiment) -> list[Candidate]:
     if not any(rate > 0 for rate in rates) or experiment.symptoms.has_learned:
         return []
     steps = experiment.affordable_steps
+    last = max(len(experiment.batches), steps // 4)
+    start = _mean(experiment.train_copy([0.0] * len(rates), True, len(experiment.batches)))
     here = experiment.train_copy(rates, True, steps)
-    start, last = here[0], max(len(experiment.batches), steps // 4)
     after = _mean(here[-last:])
     if not math.isfinite(start) or start <= 0 or after < HARM * start or min(here) < 0:
         return []
-    for factor in CALMER:
-        slower = experiment.train_copy([rate * factor for rate in rates], True, steps)
-        calm = _mean(slower[-last:])
-        if calm < start:
-            break
-    if not calm < start or after <= RISES * calm or after - calm < HARM * start:
-        return []
-    return [
-        Candidate(
-            fraction=1.0,
-            evidence=_rate_evidence(experiment, after, calm, start, steps),
-            confirmed=True,
-            remedy=f"Lower the learning rate, for example optimizer.lr={max(rates) * factor:.1g}.",
-        )
-    ]
+    # what learns at its rate has one that is ten times too high at most
+    for factor in CALMER[:1] if after < LEARNS * start else CALMER:
+        calm = _mean(experiment.train_copy([rate * factor for rate in rates], True, steps)[-last:])
+        # not <=: a loss that is no number any more is no better than any
+        if calm < start and not after <= max(RISES * calm, calm + HARM * start):
+            remedy = f"Lower the learning rate, for example to {max(rates) * factor:.1g}."
+            evidence = _rate_evidence(experiment, after, calm, start, steps)
+            return [Candidate(fraction=1.0, evidence=evidence, confirmed=True, remedy=remedy)]
+    return []
 
 
 def _rate_evidence(
@@ -70,6 +67,7 @@ def _rate_evidence(
         "learning_rate": max(experiment.rates),
         "update_ratio": present,
         "update_ratio_fresh": fresh,
+        "steps_taken": any(optimizer.state for optimizer in experiment.optimizers),
         "before": before,
         "after": after,
         "loss_at_start": at_start,
@@ -97,6 +95,7 @@ LEARNING_RATE_TOO_HIGH = Cause(
             applies=lambda candidate: (
                 candidate.evidence.get("before", math.inf)
                 < FAR * candidate.evidence.get("after", 0.0)
+                and not candidate.evidence.get("steps_taken")  # else they are of its making
             ),
         ),
     ),
@@ -131,7 +130,7 @@ def try_higher_rate(experiment: Experiment) -> list[Candidate]:
             fraction=1.0,
             evidence=_rate_evidence(experiment, stays, falls, here[0], TRIAL_STEPS),
             confirmed=falls < stays,
-            remedy=f"Raise the learning rate, for example optimizer.lr={max(rates) * factor:.1g}.",
+            remedy=f"Raise the learning rate, for example to {max(rates) * factor:.1g}.",
         )
     ]
 

@@ -1,5 +1,6 @@
 """The symptoms of one replay: plain numbers per module, parameter, activation, mask and loss."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -163,10 +164,14 @@ class Symptoms:
     context: TrainingContext = field(default_factory=TrainingContext)
 
     @property
+    def skill(self) -> float:
+        """Skill by the worst of the losses that can be judged; none at all where none can be."""
+        return min((s for loss in self.losses if (s := loss.skill) is not None), default=-math.inf)
+
+    @property
     def has_learned(self) -> bool:
         """Whether every loss that can be judged compares good predictions with their targets."""
-        known = [value for loss in self.losses if (value := loss.skill) is not None]
-        return bool(known) and all(value >= LEARNED for value in known)
+        return self.skill >= LEARNED
 
     @property
     def called(self) -> list[ModuleSymptoms]:
