@@ -20,10 +20,12 @@ def evaluate(job: Job) -> dict[str, Any]:
 
 def show(scores: dict[str, Any], job: Job) -> Iterator[Any]:
     """Yield the table of the scores."""
-    from src.reporting.run_tables import score_table
+    from src.reporting.run_tables import score_table, series_table
 
     title = f"Scores on the {job.config.split} split"
     yield score_table(scores["model"], scores["baseline"], title=title)
+    if "series" in scores:
+        yield series_table(scores, title=title)
 
 
 main = Command("evaluate", __doc__, evaluate, show)

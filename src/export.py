@@ -22,7 +22,7 @@ def export(job: Job) -> dict[str, Any]:
     # Imported here: a slip on the command line is answered at once, without torch.
     from src.serving.formats import export_run
 
-    folder, differences = export_run(job.config.ckpt_path, job.config.dir)
+    folder, differences = export_run(job.config.ckpt_path, job.config.dir, job.config.ticker)
     sizes = {name: (folder / name).stat().st_size for name in NEEDS}
     return {"folder": str(folder), "bytes": sizes, "differences": differences}
 

@@ -4,12 +4,13 @@ The ground floor: every room may use this, and it uses none.
 """
 
 import fcntl
+import glob
 import json
 import math
 import os
 import time
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -17,6 +18,24 @@ from typing import IO, Any, BinaryIO
 
 LOCK = ".lock"
 """File in a folder that the process holds which works there."""
+
+
+def files_at(path: str | Sequence[str]) -> list[Path]:
+    """Return the files that a path, a folder, a glob or a list of these stands for, in order.
+
+    A name that exists is taken as it is, so `ETF[SPY].csv` is no pattern. What stands for no file
+    is returned itself: whoever opens it says so.
+    """
+    found: list[Path] = []
+    for one in [path] if isinstance(path, str) else path:
+        file = Path(one).expanduser()
+        inside: list[Path] = []
+        if file.is_dir():
+            inside = [other for other in file.iterdir() if not other.name.startswith(".")]
+        elif not file.exists() and any(sign in str(file) for sign in "*?["):
+            inside = [Path(name) for name in glob.glob(str(file), recursive=True)]
+        found += sorted(filter(Path.is_file, inside)) or [file]
+    return list(dict.fromkeys(found))
 
 
 @contextmanager

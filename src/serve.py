@@ -12,7 +12,9 @@ def serve(job: Job) -> None:
     from src.serving.server import build_server
 
     config = job.config
-    server, listening = build_server(config.ckpt_path, config.host, config.port, config.level)
+    server, listening = build_server(
+        config.ckpt_path, config.host, config.port, config.level, config.ticker
+    )
     host, port = listening.getsockname()[:2]
     print(f"serving {config.ckpt_path} on http://{host}:{port} (see /docs)", flush=True)
     server.run(sockets=[listening])

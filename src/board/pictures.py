@@ -97,6 +97,8 @@ def forecast_figure(
     price: np.ndarray,
     predicted_price: np.ndarray,
     interval: np.ndarray | None = None,
+    step: str = "day",
+    name: str = "",
 ) -> Tensor:
     """Draw forecasts against what came, and the squared error saved against "tomorrow = today".
 
@@ -104,11 +106,13 @@ def forecast_figure(
     is better (Goyal and Welch, Review of Financial Studies 21, 2008, figure 1).
 
     Args:
-        days: the day of each forecast, ascending, N of them.
-        last_price: the day before's price, the baseline's forecast.
+        days: the date of each forecast, ascending, N of them.
+        last_price: the price before, the baseline's forecast.
         price: the price that came.
         predicted_price: the model's forecast.
         interval: lower and upper end of each forecast's interval (N, 2); None for none.
+        step: what the distance between two forecasts is called.
+        name: which of several series this is.
 
     Returns:
         (3, height, width) uint8.
@@ -125,7 +129,8 @@ def forecast_figure(
     model, baseline = (came - forecast) ** 2, (came - before) ** 2
     errors = (np.sqrt(model.mean()), np.sqrt(baseline.mean()))
     _draw_prices(whole, x, came, forecast, linewidth=1.2)
-    _finish(whole, "test RMSE {:.4g}, tomorrow = today {:.4g}".format(*errors), "price")
+    title = "test RMSE {:.4g}, tomorrow = today {:.4g}".format(*errors)
+    _finish(whole, f"{name}: {title}" if name else title, "price")
     latest = slice(-CLOSE_UP, None)
     if interval is not None:
         low, high = interval[latest].T
@@ -133,7 +138,7 @@ def forecast_figure(
     _draw_prices(close_up, x[latest], came[latest], forecast[latest], linewidth=1.8)
     close_up.plot(x[latest], before[latest], color=ORANGE, ls="--", label="tomorrow = today")
     close_up.legend(loc="best", frameon=False)
-    _finish(close_up, f"the last {len(x[latest])} days", "price")
+    _finish(close_up, f"the last {len(x[latest])} {step}s", "price")
     _draw_saved(saved, x, np.cumsum(baseline - model))
     _finish(saved, "squared error saved against tomorrow = today, summed up", "price²")
     canvas.draw()

@@ -26,6 +26,8 @@ METRICS = {
     "test/directional_accuracy": "test directional accuracy (share)",
 }
 """Scalars that the HParams page compares, and what it calls them."""
+SERIES_METRICS = ("rmse", "mape", "directional_accuracy")
+SERIES_PARTS = {"model": "model", "tomorrow = today": "baseline", "ratio": "ratio"}
 
 
 class RunPage:
@@ -47,7 +49,8 @@ class RunPage:
     | run/data | text: what is odd in the prices, where anything is | | at the start |
     | run/result | text: status, scores against "tomorrow = today" | | at the end |
     | run/profile | text: the profiler's summary, where one was asked for | | at the end |
-    | forecasts | image: forecasts of the test part against the prices that came | price | at the end |
+    | run/series | text: scores of each of several series | | at the end |
+    | forecasts, forecasts/<ticker> | image: forecasts of the test part against the prices that came | price | at the end |
     | best/val_loss | lowest validation loss | scaled | at the end |
     | test/rmse_ratio | test RMSE / RMSE of "tomorrow = today" | ratio | at the end |
     """  # noqa: E501
@@ -85,6 +88,8 @@ class RunPage:
         step, succeeded = self._trainer.global_step, self._report["status"] == "finished"
         self._board.scalars(final_scores(self._report), step)
         self._board.text("run/result", result_text(self._report), step)
+        if rows := series_cells(self._report):
+            self._board.text("run/series", markdown_rows(rows), step)
         profile = self._trainer.profiler.summary() if succeeded else ""
         if profile:
             self._board.text("run/profile", f"```\n{profile.strip()}\n```", step)
@@ -94,9 +99,10 @@ class RunPage:
             if hasattr(logger, "close"):
                 logger.close()
 
-    def show_forecasts(self, picture_chw: Tensor) -> None:
-        """Show the picture of the test part, (3, height, width) uint8."""
-        self._board.image("forecasts", picture_chw, self._trainer.global_step)
+    def show_forecasts(self, picture_chw: Tensor, ticker: str = "") -> None:
+        """Show the picture of the test part, (3, height, width) uint8, or of one series of it."""
+        tag = f"forecasts/{ticker}" if ticker else "forecasts"
+        self._board.image(tag, picture_chw, self._trainer.global_step)
 
 
 def hyperparameters(report: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, str | float]:
@@ -153,6 +159,20 @@ def result_text(report: Mapping[str, Any]) -> str:
         lines.append(markdown_rows(rows))
     ended = time.strftime("%Y-%m-%d %H:%M:%S")
     return "\n\n".join([*lines, f"ended {ended}"])
+
+
+def series_cells(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return the scores of each of several series, and over all, as rows of a Markdown table."""
+    test = report.get("test", {})
+    if "series" not in test:
+        return []
+    rows = [("series", "windows", *(f"{m}, {p}" for m in SERIES_METRICS for p in SERIES_PARTS))]
+    rows.append(("---", *["---:"] * (len(rows[0]) - 1)))
+    windows = sum(scores["windows"] for scores in test["series"].values())
+    for ticker, scores in [*test["series"].items(), ("all", {**test, "windows": windows})]:
+        cells = (scores[part][name] for name in SERIES_METRICS for part in SERIES_PARTS.values())
+        rows.append((ticker, f"{scores['windows']}", *(f"{cell:.4g}" for cell in cells)))
+    return rows
 
 
 def markdown_rows(rows: Iterable[Sequence[str]]) -> str:

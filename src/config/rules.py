@@ -97,6 +97,10 @@ DEVICES = Rule("a list of different device numbers", _are_devices)
 FOLDER_NAME = Rule("the name of one folder, without a slash", _is_folder_name)
 PATH = Rule("one path", lambda v: isinstance(v, str) and bool(v.strip()) and "\0" not in v)
 PATHS = Rule("a list of paths", lambda v: isinstance(v, list) and all(map(PATH.holds, v)))
+TEXTS = Rule(
+    "a list of names",
+    lambda v: isinstance(v, list) and bool(v) and all(type(t) in (str, int) for t in v),
+)
 TEXT = Rule("a text", lambda v: isinstance(v, str) and bool(v.strip()))
 BATCHES = either(NULL, COUNT, PART)
 BATCHES_OR_NONE = Rule("a number of batches or a share of them", NOT_NEGATIVE.holds)

@@ -32,6 +32,7 @@ from src.config.rules import (
     PATHS,
     SHARE,
     TEXT,
+    TEXTS,
     WHOLE,
     Rule,
     either,
@@ -66,11 +67,16 @@ RULES: dict[str, dict[str, Rule]] = {
         "host": TEXT,
         "batches": COUNT,
         "level": SHARE,
+        "ticker": either(NULL, TEXT),
         "port": whole(0, 65535),
         "json": FLAG,
     },
     # A group, whatever class is chosen in it.
-    "data": {"path": either(NULL, PATH), "seed": whole(0)},
+    "data": {
+        "path": either(NULL, PATH, PATHS),
+        "tickers": either(NULL, one_of("all"), TEXTS),
+        "seed": whole(0),
+    },
     "dropout": {"input": DECAY, "projection": DECAY, "encoder": DECAY},
     "optimizer": {
         "lr": NOT_NEGATIVE,

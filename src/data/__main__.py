@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 HELP = """\
 Say how a price file is read, before a model is trained on it.
 
-usage: python -m src.data FILE [key=value ...]
+usage: python -m src.data FILE|FOLDER|GLOB ... [key=value ...]
        python -m src.data download TICKER [key=value ...]
 
 what a file does not say itself (with or without "data." before it):
@@ -71,9 +71,11 @@ def main(arguments: list[str]) -> None:
 def _read(files: list[str], given: dict[str, str]) -> None:
     # Imported here: --help answers at once, without pandas.
     from src.data.reading.sources import read_file
+    from src.files import files_at
 
     options = _options(given)
-    described = [(file, read_file(file, options)) for file in files]
+    found = [str(file) for file in files_at(files)]
+    described = [(file, read_file(file, options)) for file in found]
     if given.get("json") == "true":
         plain = [as_json(tables) for _, tables in described]
         print(json.dumps(plain[0] if len(plain) == 1 else plain, allow_nan=False))
@@ -85,6 +87,8 @@ def _read(files: list[str], given: dict[str, str]) -> None:
             names = ", ".join(str(table.ticker) for table in tables[20:])
             line = f"{len(tables) - 20} more series, data.ticker= chooses one: {names}"
             print(harmless(line))
+    if command := _command_for_all(files, described, given):
+        print(harmless(f"one model of all of them: {command}"))
 
 
 def _parse(arguments: list[str], wants_download: bool) -> tuple[list[str], dict[str, str]]:
@@ -192,6 +196,23 @@ def _command(table: PriceTable, file: str, given: dict[str, str], of: int) -> st
     overrides = [as_typed(f"data.{key}", value) for key, value in typed.items()]
     words = ["python -m src.train experiment=price_lstm", as_typed("data.path", file), *overrides]
     return " ".join(words)
+
+
+def _command_for_all(
+    files: list[str], described: list[tuple[str, list[PriceTable]]], given: dict[str, str]
+) -> str:
+    """Return the command that trains one model on all series; "" where there is one."""
+    from src.data.reading.errors import as_typed
+
+    if sum(len(tables) for _, tables in described) < 2:
+        return ""
+    options = {key: value for key, value in given.items() if key not in ("json", "ticker")}
+    words = [as_typed(f"data.{key}", value) for key, value in options.items()]
+    if any(len(tables) > 1 for _, tables in described):
+        words.append("data.tickers=all")
+    names = ",".join(as_typed("", file).removeprefix("=") for file in files)
+    path = as_typed("data.path", files[0]) if len(files) == 1 else f"'data.path=[{names}]'"
+    return " ".join(["python -m src.train experiment=price_lstm", path, *words])
 
 
 def _stop(message: str) -> NoReturn:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import lightning.pytorch as pl
+import numpy as np
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -48,9 +49,11 @@ class PriceDataModule(pl.LightningDataModule):
     Args:
         features: `prices`, the closes (F = 1), or `bars`, 129 features of each bar.
         source: `sp500` or `nasdaq`, the daily bars of 1999 to 2018 that `arch` ships.
-        path: A file to read instead of `source`.
+        path: A file to read instead of `source`; a folder, a glob or a list for several series.
         columns: Role to the name of its column in the file, where that is not found by itself.
         ticker: Which series of a file of several.
+        tickers: Several of them, or `all`, for one model; each is scaled by itself, all are split
+            at the same dates.
         decimal: Its decimal sign, `dot` or `comma`, where the file does not tell.
         day_first: Whether 1/2/2020 is in February, where the file does not tell.
         accept: Kinds of warning, such as `split`, at which training does not stop.
@@ -75,9 +78,10 @@ class PriceDataModule(pl.LightningDataModule):
         self,
         features: str = "prices",
         source: str = "sp500",
-        path: str | None = None,
+        path: str | Sequence[str] | None = None,
         columns: Mapping[str, str | int | None] | None = None,
         ticker: str | None = None,
+        tickers: str | Sequence[str] | None = None,
         decimal: str | None = None,
         day_first: bool | None = None,
         accept: Sequence[str] | None = None,
@@ -110,7 +114,8 @@ class PriceDataModule(pl.LightningDataModule):
             raise ValueError("a schedule changes blocks of features: choose data=bars or scenario")
         if changes is not None and num_workers:
             raise ValueError(f"num_workers must be 0 with a schedule, got {num_workers}")
-        self.features, self.source, self.path = features, source, path
+        self.features, self.source = features, source
+        self.path, self.wanted = _frozen(path), _frozen(tickers)
         self.reading = ReadOptions(
             columns=columns or {},
             decimal=decimal,
@@ -130,41 +135,43 @@ class PriceDataModule(pl.LightningDataModule):
         """Load, check and prepare everything, once; no trainer is needed.
 
         Args:
-            stage: Not looked at: all splits come from one table, in a fraction of a second.
+            stage: Not looked at: all splits are cut at once, in a fraction of a second.
         """
         if self._is_set_up:
             return
-        table, data = self._load()
+        data = self._load()
         num_train = len(data.datasets["train"])
         if self.batch_size > num_train:
             raise ValueError(
                 f"batch_size must be at most {num_train} training windows, got {self.batch_size}"
             )
-        self.data_name, self.dates, self.closes = table.name, table.dates, table.close
-        self.table = table
-        self.rows = data.rows
+        self.tables, self.notes, self.rows = data.tables, data.notes, data.rows
+        self.dates = _joined(table.dates for table in self.tables)
+        self.closes = _joined(table.close for table in self.tables)
         self.datasets = data.datasets
-        self.num_features = len(data.features.names)
-        self.feature_names, self.feature_units = data.features.names, data.features.units
-        self.feature_groups = data.features.groups
+        features = data.features[0]
+        self.num_features = len(features.names)
+        self.feature_names, self.feature_units = features.names, features.units
+        self.feature_groups = features.groups
         # Copies: a model takes them over, and loading a checkpoint writes into a model's tensors.
         self.feature_mean, self.feature_std = data.mean.clone(), data.std.clone()
         self.input_scaling, self.target_scaling = data.input_scaling, data.target_scaling
         self.persistence = persistence_of(data.target_scaling)
         if changes := self._feature_changes:
             # Statistics are those after the last event: what a trained model was left with.
-            changes.prepare(self.datasets["train"].windows[:, -1], self.feature_groups)
+            changes.prepare(self.datasets["train"].latest(), self.feature_groups)
             self.datasets = {n: d.with_transform(changes) for n, d in self.datasets.items()}
             self.feature_mean, self.feature_std = changes.statistics(
                 self.feature_mean, self.feature_std
             )
         self._is_set_up = True
 
-    def _load(self) -> tuple[PriceTable, PreparedData]:
+    def _load(self) -> PreparedData:
         """Return the prices and what becomes of them; shared, nothing may change it."""
         return load_and_prepare(
             self.source,
             self.path,
+            self.wanted,
             self.reading,
             accept=self.accept,
             features=self.features,
@@ -183,9 +190,32 @@ class PriceDataModule(pl.LightningDataModule):
         """Return what is known of the data beyond the prices; None for prices of a market."""
         return None
 
-    def to_price(self, preds: Tensor, last_price: Tensor) -> Tensor:
+    @property
+    def series(self) -> tuple[str, ...]:
+        """The tickers of several series; empty where there is one."""
+        return tuple(str(t.ticker) for t in self.tables) if len(self.tables) > 1 else ()
+
+    @property
+    def data_name(self) -> str:
+        """The file or source of one series; how many there are, and the first of several."""
+        if not self.series:
+            return self.tables[0].name
+        shown = ", ".join(self.series[:4]) + (", ..." if len(self.series) > 4 else "")
+        return f"{len(self.series)} series ({shown})"
+
+    @property
+    def frequency(self) -> str:
+        """The usual distance between bars, the same in all series."""
+        return self.tables[0].frequency
+
+    def series_of(self, rows: np.ndarray) -> np.ndarray:
+        """Return which series raw rows (N,), counted through all series, are of (N,)."""
+        ends = np.cumsum([len(table) for table in self.tables])
+        return np.searchsorted(ends, rows, side="right")
+
+    def to_price(self, preds: Tensor, last_price: Tensor, series: Tensor | None = None) -> Tensor:
         """Turn scaled predictions and last prices, (B, 1) each, into predicted prices (B, 1)."""
-        return self.target_scaling.to_price(preds, last_price)
+        return self.target_scaling.to_price(preds, last_price, series)
 
     def windows(self, split: str) -> int:
         """Return the number of windows of `train`, `val` or `test`."""
@@ -193,24 +223,49 @@ class PriceDataModule(pl.LightningDataModule):
 
     def describe(self) -> dict[str, Any]:
         """Return what a run says of its data: rows, sizes, and dates and windows of each split."""
-        first_used = self.rows["train"].start
+        said = [w for table in self.tables for w in self._warnings_of(table)]
+        several = {"series": [self._describe_series(n) for n, _ in enumerate(self.series)]}
         return {
             "data": self.data_name,
             "rows": len(self.dates),
-            "frequency": self.table.frequency,
-            "columns": {role: list(column) for role, column in self.table.used.items()},
-            "warnings": [f"{w.kind}: {w.text}" for w in self.table.warnings],
-            "warmup_rows": first_used,
+            "frequency": self.frequency,
+            "columns": {role: list(column) for role, column in self.tables[0].used.items()},
+            "warnings": [*said, *self.notes],
+            "warmup_rows": self.rows[0]["train"].start,
             "context_length": self.context_length,
             "num_features": self.num_features,
             **{
-                name: {
-                    "first": say_date(self.dates[rows.start], self.table.frequency),
-                    "last": say_date(self.dates[rows.stop - 1], self.table.frequency),
-                    "windows": self.windows(name),
-                }
-                for name, rows in self.rows.items()
+                name: {**self._ends_of(name), "windows": self.windows(name)}
+                for name in self.datasets
             },
+            **(several if self.series else {}),
+        }
+
+    def _warnings_of(self, table: PriceTable) -> list[str]:
+        whose = f"{table.ticker}: " if self.series else ""
+        return [f"{whose}{w.kind}: {w.text}" for w in table.warnings]
+
+    def _describe_series(self, number: int) -> dict[str, Any]:
+        table, dataset = self.tables[number], self.datasets
+        first, last = (say_date(table.dates[n], table.frequency) for n in (0, -1))
+        return {
+            "ticker": table.ticker,
+            "file": table.name,
+            "rows": len(table),
+            "first": first,
+            "last": last,
+            "column": table.used.get("close", ("",))[0],
+            "windows": {name: int((part.series == number).sum()) for name, part in dataset.items()},
+        }
+
+    def _ends_of(self, split: str) -> dict[str, str]:
+        """Return the first and last date of a split in any of the series."""
+        parts = [(t.dates, rows[split]) for t, rows in zip(self.tables, self.rows, strict=True)]
+        first = min(dates[rows.start] for dates, rows in parts if rows)
+        last = max(dates[rows.stop - 1] for dates, rows in parts if rows)
+        return {
+            "first": say_date(first, self.frequency),
+            "last": say_date(last, self.frequency),
         }
 
     def train_dataloader(self) -> DataLoader[WindowBatch]:
@@ -245,6 +300,17 @@ class PriceDataModule(pl.LightningDataModule):
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
         )
+
+
+def _frozen(value: Any) -> Any:
+    """Return a list of names as a tuple, which a cache can look up."""
+    return tuple(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+def _joined(parts: Iterable[np.ndarray]) -> np.ndarray:
+    """Return arrays one after the other; a single one itself."""
+    arrays = list(parts)
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +17,7 @@ from src.data.scaling import (
     TARGETS,
     InputScaling,
     Persistence,
+    Scaling,
     TargetScaling,
     persistence_of,
 )
@@ -34,6 +35,7 @@ class DataFacts:
         input_scaling: What turns windows of closes into model inputs; None for bars.
         target_scaling: What turns scaled predictions into prices.
         frequency: The usual distance between bars; None in checkpoints of earlier times.
+        series: The tickers of several series, whose scalings then hold a number for each.
     """
 
     features: str
@@ -43,6 +45,7 @@ class DataFacts:
     input_scaling: InputScaling | None
     target_scaling: TargetScaling
     frequency: str | None = None
+    series: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, datamodule: PriceDataModule) -> DataFacts:
@@ -54,7 +57,37 @@ class DataFacts:
             datamodule.feature_std,
             datamodule.input_scaling,
             datamodule.target_scaling,
-            datamodule.table.frequency,
+            datamodule.frequency,
+            datamodule.series,
+        )
+
+    def of_series(self, ticker: str | None, key: str = "ticker") -> DataFacts:
+        """Return the facts of one series; those of a run on one are all there are.
+
+        Args:
+            ticker: Which one.
+            key: What asks for it, for the message.
+
+        Raises:
+            ValueError: If there are several and it is none of them.
+        """
+        if not self.series:
+            return self
+        names = [name.casefold() for name in self.series]
+        if (ticker or "").casefold() not in names:
+            shown = ", ".join(self.series[:20]) + (", ..." if len(self.series) > 20 else "")
+            raise ValueError(
+                f"this run was trained on several series, each scaled by itself: {shown}; "
+                + (f"{ticker} is none of them; " if ticker else "")
+                + f"{key}={self.series[0]} takes the prices for those of {self.series[0]}"
+            )
+        number = names.index((ticker or "").casefold())
+        scaling = self.input_scaling
+        return replace(
+            self,
+            input_scaling=scaling.of(number) if scaling else None,
+            target_scaling=self.target_scaling.of(number),
+            series=(),
         )
 
     @property
@@ -73,9 +106,9 @@ class DataFacts:
         is_price = self.input_scaling is not None and self.input_scaling.kind == "price"
         return is_price and self.target_scaling.kind != "log_return"
 
-    def to_price(self, preds: Tensor, last_price: Tensor) -> Tensor:
+    def to_price(self, preds: Tensor, last_price: Tensor, series: Tensor | None = None) -> Tensor:
         """Turn scaled predictions and last prices, (B, 1) each, into predicted prices (B, 1)."""
-        return self.target_scaling.to_price(preds, last_price)
+        return self.target_scaling.to_price(preds, last_price, series)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, which `from_dict` turns back into the same facts bit for bit."""
@@ -87,6 +120,7 @@ class DataFacts:
             "input_scaling": None if self.input_scaling is None else asdict(self.input_scaling),
             "target_scaling": asdict(self.target_scaling),
             "frequency": self.frequency,
+            **({"series": list(self.series)} if self.series else {}),
         }
 
     @classmethod
@@ -103,9 +137,10 @@ class DataFacts:
             context_length=values["context_length"],
             feature_mean=torch.tensor(values["feature_mean"], dtype=torch.float32),
             feature_std=torch.tensor(values["feature_std"], dtype=torch.float32),
-            input_scaling=None if scaling is None else InputScaling(**scaling),
-            target_scaling=TargetScaling(**values["target_scaling"]),
+            input_scaling=None if scaling is None else InputScaling(**_frozen(scaling)),
+            target_scaling=TargetScaling(**_frozen(values["target_scaling"])),
             frequency=values.get("frequency"),
+            series=tuple(values.get("series", ())),
         )
         for name, is_possible in facts._possible().items():
             if not is_possible:
@@ -122,11 +157,21 @@ class DataFacts:
             "feature_mean": mean.ndim == 1 and len(mean) > 0 and bool(mean.isfinite().all()),
             "feature_std": std.shape == mean.shape and bool((std.isfinite() & (std >= 0)).all()),
             "input_scaling": is_price == (scaling is not None)
-            and (scaling is None or _is_possible(scaling, INPUTS)),
-            "target_scaling": _is_possible(self.target_scaling, TARGETS),
+            and (scaling is None or _is_possible(scaling, INPUTS, self.series)),
+            "target_scaling": _is_possible(self.target_scaling, TARGETS, self.series),
+            "series": all(isinstance(name, str) for name in self.series),
         }
 
 
-def _is_possible(scaling: InputScaling | TargetScaling, kinds: Sequence[str]) -> bool:
-    is_finite = math.isfinite(scaling.offset) and math.isfinite(scaling.scale)
-    return scaling.kind in kinds and is_finite and scaling.scale > 0
+def _frozen(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a scaling's values, one for each series as a tuple, as a scaling has them."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+
+
+def _is_possible(scaling: Scaling, kinds: Sequence[str], series: Sequence[str]) -> bool:
+    if isinstance(scaling.offset, tuple) != bool(series):
+        return False
+    offsets, scales = np.atleast_1d(scaling.offset), np.atleast_1d(scaling.scale)
+    is_finite = bool(np.isfinite(offsets).all() and np.isfinite(scales).all())
+    is_whole = len(offsets) == len(scales) == (len(series) or 1)
+    return scaling.kind in kinds and is_finite and is_whole and bool((scales > 0).all())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from src.data.reading.checks import say_date
@@ -19,6 +19,36 @@ def identity(table: PriceTable) -> dict[str, Any]:
         "last": say_date(table.dates[-1], table.frequency),
         "sha256": _digest(table, len(table)),
     }
+
+
+def identity_of(tables: Sequence[PriceTable]) -> dict[str, Any]:
+    """Return what tells one or several series from any others, file by file."""
+    if len(tables) == 1:
+        return identity(tables[0])
+    series = {str(table.ticker): identity(table) for table in tables}
+    digests = "".join(f"{ticker} {one['sha256']}\n" for ticker, one in series.items())
+    return {"series": series, "sha256": hashlib.sha256(digests.encode()).hexdigest()}
+
+
+def how_they_differ(before: Mapping[str, Any], tables: Sequence[PriceTable]) -> str | None:
+    """Say how series differ from those that `identity_of` was asked about; None if they do not.
+
+    Args:
+        before: what `identity_of` returned then.
+        tables: what is there now.
+    """
+    if len(tables) == 1 and "series" not in before:
+        return how_it_differs(before, tables[0])
+    now = {str(table.ticker): table for table in tables}
+    then = before.get("series", {})
+    parts = [f"{ticker} is not there" for ticker in then if ticker not in now]
+    parts += [f"{ticker} is new" for ticker in now if ticker not in then]
+    for ticker in then.keys() & now.keys():
+        if difference := how_it_differs(then[ticker], now[ticker]):
+            parts.append(f"{now[ticker].name}, {ticker}: {difference}")
+    if not parts and list(then) != list(now):
+        parts = ["the series are in another order"]
+    return "; ".join(sorted(parts)) or None
 
 
 def how_it_differs(before: Mapping[str, Any], table: PriceTable) -> str | None:

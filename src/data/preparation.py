@@ -10,13 +10,16 @@ import torch
 from torch import Tensor
 
 from src.data.features.bars import WARMUP_ROWS, FeatureTable, bar_features
+from src.data.reading.checks import say_date
 from src.data.reading.errors import DataError
 from src.data.reading.sources import PriceTable
 from src.data.scaling import InputScaling, TargetScaling, fit_input_scaling, fit_target_scaling
-from src.data.split import chronological_split, rows_needed
+from src.data.split import SPLITS, chronological_split, rows_needed, split_by_date
 from src.data.windows import WindowDataset
 
 FEATURES = ("prices", "bars")
+FEWEST_WINDOWS = 20
+"""Training windows that a series among several has to have: its scaling comes from them."""
 # Numbers that are taken into double precision at a time.
 _BLOCK = 1 << 21
 _CLOSE_UNITS = {"relative": "log ratio to the last close, scaled", "price": "price, scaled"}
@@ -24,29 +27,33 @@ _CLOSE_UNITS = {"relative": "log ratio to the last close, scaled", "price": "pri
 
 @dataclass(frozen=True)
 class PreparedData:
-    """What a table of prices becomes.
+    """What one or several tables of prices become.
 
     Args:
-        features: Columns of the model input, their values before `input_scaling`.
-        rows: Raw rows of each split.
+        tables: The prices; of several series those that have windows to learn from.
+        features: Columns of the model input of each, their values before `input_scaling`.
+        rows: Raw rows of each split, for each table.
         datasets: Windows of each split.
         input_scaling: What turns windows of closes into model inputs; None for bars.
         target_scaling: What turns prices into targets and predictions into prices.
         mean: Mean of each feature over the training split (F,).
         std: Its standard deviation (F,); 1 for a constant feature.
+        notes: What is to be said of series that were left out.
     """
 
-    features: FeatureTable
-    rows: dict[str, range]
+    tables: tuple[PriceTable, ...]
+    features: tuple[FeatureTable, ...]
+    rows: tuple[dict[str, range], ...]
     datasets: dict[str, WindowDataset]
     input_scaling: InputScaling | None
     target_scaling: TargetScaling
     mean: Tensor
     std: Tensor
+    notes: tuple[str, ...] = ()
 
 
 def prepare(
-    table: PriceTable,
+    tables: Sequence[PriceTable],
     *,
     features: str,
     context_length: int,
@@ -58,7 +65,7 @@ def prepare(
     """Compute features, split, scalings and windows.
 
     Args:
-        table: Prices in time order.
+        tables: Prices in time order, of one or of several series.
         features: `prices` or `bars`.
         context_length: T, in rows.
         target: Kind of the target.
@@ -73,16 +80,22 @@ def prepare(
         DataError: If there are too few rows for one window and its target in each split.
     """
     warmup = WARMUP_ROWS if features == "bars" else 0
-    rows = split_rows(table, warmup, context_length, split)
-    train_closes = table.close[rows["train"].start : rows["train"].stop]
-    input_scaling = None
-    if features == "bars":
-        columns = bar_features(table)
-    else:
-        columns = _close_feature(table, _CLOSE_UNITS[input])
-        input_scaling = fit_input_scaling(train_closes, context_length, input, scaler)
-    target_scaling = fit_target_scaling(train_closes, context_length, target, scaler)
-    return cut_windows(table, columns, rows, context_length, input_scaling, target_scaling)
+    notes: tuple[str, ...] = ()
+    if len(tables) > 1:
+        tables, rows, notes = split_tables(tables, warmup, context_length, split)
+    if len(tables) == 1:
+        rows = [split_rows(tables[0], warmup, context_length, split)]
+    columns, inputs, targets = [], [], []
+    for table, parts in zip(tables, rows, strict=True):
+        train_closes = table.close[parts["train"].start : parts["train"].stop]
+        if features == "bars":
+            columns.append(bar_features(table))
+        else:
+            columns.append(_close_feature(table, _CLOSE_UNITS[input]))
+            inputs.append(fit_input_scaling(train_closes, context_length, input, scaler))
+        is_one = len(tables) == 1
+        targets.append(fit_target_scaling(train_closes, context_length, target, scaler, is_one))
+    return cut_windows(tables, columns, rows, context_length, inputs or None, targets, notes)
 
 
 def split_rows(
@@ -102,42 +115,101 @@ def split_rows(
     return chronological_split(warmup, len(table), split)
 
 
+def split_tables(
+    tables: Sequence[PriceTable], warmup: int, context_length: int, split: Sequence[float]
+) -> tuple[tuple[PriceTable, ...], list[dict[str, range]], tuple[str, ...]]:
+    """Split several series at the same dates, and leave out those with nothing to learn from.
+
+    Returns:
+        The series that are left, their raw rows of each split, and a line on each left out.
+
+    Raises:
+        DataError: If a split is left without a window.
+    """
+    needed, given, notes = context_length + FEWEST_WINDOWS, tables, []
+    while True:
+        parts = split_by_date([table.dates for table in tables], warmup, split)
+        both = list(zip(tables, parts, strict=True))
+        kept = [(table, rows) for table, rows in both if len(rows["train"]) >= needed]
+        notes += [
+            f"{table.ticker} is left out: {len(rows['train'])} of its {len(table)} rows, from "
+            f"{say_date(table.dates[0], table.frequency)} on, are in the training part, which "
+            f"takes {needed}"
+            for table, rows in both
+            if len(rows["train"]) < needed
+        ]
+        # Without them the dates may be others: those left are split as if they had come alone.
+        if not kept or len(kept) == len(tables):
+            break
+        tables = [table for table, _ in kept]
+    for name in SPLITS:
+        most = max((len(rows[name]) for _, rows in kept), default=0)
+        if most <= context_length:
+            found = f"at most {most} rows of a series in the {name} part"
+            expected = f"a window of {context_length} and its target in one of {len(given)} series"
+            raise DataError(given[0].name, given[0].last_line, 1, found, expected)
+    return tuple(table for table, _ in kept), [rows for _, rows in kept], tuple(notes)
+
+
 def cut_windows(
-    table: PriceTable,
-    columns: FeatureTable,
-    rows: dict[str, range],
+    tables: Sequence[PriceTable],
+    columns: Sequence[FeatureTable],
+    rows: Sequence[dict[str, range]],
     context_length: int,
-    input_scaling: InputScaling | None,
-    target_scaling: TargetScaling,
+    input_scalings: Sequence[InputScaling] | None,
+    target_scalings: Sequence[TargetScaling],
+    notes: tuple[str, ...] = (),
 ) -> PreparedData:
-    """Cut the features of each split into windows.
+    """Cut the features of each split into windows, none of which lies in two series.
 
     Args:
-        table: Prices in time order.
-        columns: Features of its rows from the first one of the training split on.
-        rows: Raw rows of each split.
+        tables: Prices in time order.
+        columns: Features of their rows from the first one of the training split on.
+        rows: Raw rows of each split, for each table.
         context_length: T, in rows.
-        input_scaling: What turns windows of closes into model inputs; None leaves the features.
-        target_scaling: What turns prices into targets.
+        input_scalings: What turns windows of closes into model inputs; None leaves the features.
+        target_scalings: What turns prices into targets.
+        notes: What is to be said of series that were left out.
 
     Returns:
         All that a data module tells.
     """
-    warmup = rows["train"].start
-    values = torch.from_numpy(columns.values)
-    datasets = {
-        name: WindowDataset(
-            values[part.start - warmup : part.stop - warmup],
+    starts = np.cumsum([0, *map(len, tables)])
+    several = len(tables) > 1
+    input_scaling = input_scalings[0] if input_scalings else None
+    if several and input_scalings:
+        input_scaling = InputScaling.join(input_scalings)
+
+    def windows_of(number: int, name: str) -> WindowDataset:
+        table, part, warmup = tables[number], rows[number][name], rows[number]["train"].start
+        return WindowDataset(
+            torch.from_numpy(columns[number].values)[part.start - warmup : part.stop - warmup],
             table.close[part.start : part.stop],
             context_length,
-            first_row=part.start,
-            to_scaled=target_scaling.to_scaled,
-            transform=input_scaling,
+            first_row=int(starts[number]) + part.start,
+            to_scaled=target_scalings[number].to_scaled,
+            transform=None if several else input_scaling,
+            series=number,
         )
-        for name, part in rows.items()
-    }
-    mean, std = _statistics(datasets["train"], values[: len(rows["train"])])
-    return PreparedData(columns, rows, datasets, input_scaling, target_scaling, mean, std)
+
+    datasets = {}
+    for name in SPLITS:
+        long_enough = [n for n, parts in enumerate(rows) if len(parts[name]) > context_length]
+        windows = [windows_of(n, name) for n in long_enough]
+        datasets[name] = WindowDataset.join(windows, input_scaling) if several else windows[0]
+    target_scaling = TargetScaling.join(target_scalings) if several else target_scalings[0]
+    mean, std = _statistics(datasets["train"])
+    return PreparedData(
+        tuple(tables),
+        tuple(columns),
+        tuple(rows),
+        datasets,
+        input_scaling,
+        target_scaling,
+        mean,
+        std,
+        notes,
+    )
 
 
 def _close_feature(table: PriceTable, unit: str) -> FeatureTable:
@@ -145,16 +217,18 @@ def _close_feature(table: PriceTable, unit: str) -> FeatureTable:
     return FeatureTable(values, ("close",), (unit,), {"close": slice(0, 1)})
 
 
-def _statistics(train: WindowDataset, rows: Tensor) -> tuple[Tensor, Tensor]:
+def _statistics(train: WindowDataset) -> tuple[Tensor, Tensor]:
     """Return mean and standard deviation of each model input over the training split, (F,) each."""
     # A block at a time: a million rows, or their windows, in double precision are gigabytes.
-    parts = rows if train.transform is None else train.windows
-    blocks = parts.split(max(1, _BLOCK // parts[0].numel()))
+    is_shown, width = train.transform is not None, train.rows.shape[1]
+    if is_shown:
+        blocks = torch.arange(len(train)).split(max(1, _BLOCK // (train.context_length * width)))
+    else:
+        blocks = train.rows.split(max(1, _BLOCK // width))
 
     def exact() -> Iterator[Tensor]:
         for block in blocks:
-            shown = block if train.transform is None else train.transform(block).flatten(0, 1)
-            yield shown.double()
+            yield (train[block].x.flatten(0, 1) if is_shown else block).double()
 
     if len(blocks) == 1:
         (whole,) = exact()

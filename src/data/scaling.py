@@ -5,8 +5,9 @@ Legend: B batch, T time steps. A scaler transforms data; a norm is a layer and l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -53,7 +54,42 @@ def fit_affine(values: np.ndarray, scaler: str) -> Affine:
 
 
 @dataclass(frozen=True)
-class InputScaling:
+class Scaling:
+    """What is subtracted and what the rest is divided by, in one series or in each of several.
+
+    Args:
+        kind: What is scaled.
+        offset: Subtracted first; a tuple holds one for each series.
+        scale: What the result is divided by; likewise.
+    """
+
+    kind: str
+    offset: float | tuple[float, ...]
+    scale: float | tuple[float, ...]
+
+    @classmethod
+    def join(cls, scalings: Sequence[Self]) -> Self:
+        """Return the scalings of several series, all of a kind, as one."""
+        offsets, scales = ([getattr(s, name) for s in scalings] for name in ("offset", "scale"))
+        return replace(scalings[0], offset=tuple(offsets), scale=tuple(scales))
+
+    def of(self, series: int) -> Self:
+        """Return the scaling of one of several series, counted from 0."""
+        assert isinstance(self.offset, tuple)
+        assert isinstance(self.scale, tuple)
+        return replace(self, offset=self.offset[series], scale=self.scale[series])
+
+    def _numbers(self, like: Tensor, series: Tensor | None) -> tuple[float | Tensor, ...]:
+        """Return offset and scale, those of windows of several series (B, 1, ...) as tensors."""
+        if not isinstance(self.offset, tuple):
+            return self.offset, self.scale  # type: ignore[return-value]
+        assert series is not None, "a window of several series needs to say of which one it is"
+        shape = (-1, *[1] * (like.ndim - 1))
+        return tuple(like.new_tensor(v)[series].view(shape) for v in (self.offset, self.scale))
+
+
+@dataclass(frozen=True)
+class InputScaling(Scaling):
     """Turn windows of raw closes into model inputs; training and serving both come through here.
 
     Args:
@@ -62,22 +98,20 @@ class InputScaling:
         scale: What the result is divided by.
     """
 
-    kind: str
-    offset: float
-    scale: float
-
-    def __call__(self, closes: Tensor) -> Tensor:
+    def __call__(self, closes: Tensor, series: Tensor | None = None) -> Tensor:
         """Scale windows of closes.
 
         Args:
             closes: (B, T, 1) in price units.
+            series: Which of several series each window is of (B,).
 
         Returns:
             Model input (B, T, 1), about 1 in size.
         """
+        offset, scale = self._numbers(closes, series)
         if self.kind == "relative":
-            return torch.log(closes / closes[:, -1:]) / self.scale
-        return (closes - self.offset) / self.scale
+            return torch.log(closes / closes[:, -1:]) / scale
+        return (closes - offset) / scale
 
 
 def fit_input_scaling(
@@ -112,7 +146,7 @@ def fit_input_scaling(
 
 
 @dataclass(frozen=True)
-class TargetScaling:
+class TargetScaling(Scaling):
     """Turn the price to predict into the scaled target, and scaled predictions into prices.
 
     Args:
@@ -121,28 +155,32 @@ class TargetScaling:
         scale: What the result is divided by, in the same unit.
     """
 
-    kind: str
-    offset: float
-    scale: float
-
     def to_scaled(self, price: Tensor, last_price: Tensor) -> Tensor:
         """Scale the target: prices and last prices (B, 1) to targets (B, 1)."""
         if self.kind == "log_return":
             raw = torch.log(price / last_price)
         else:
             raw = price - last_price if self.kind == "residual" else price
-        return (raw - self.offset) / self.scale
+        offset, scale = self._numbers(raw, None)
+        return (raw - offset) / scale
 
-    def to_price(self, preds: Tensor, last_price: Tensor) -> Tensor:
-        """Undo the scaling: scaled predictions and last prices (B, 1) to prices (B, 1)."""
-        raw = preds * self.scale + self.offset
+    def to_price(self, preds: Tensor, last_price: Tensor, series: Tensor | None = None) -> Tensor:
+        """Undo the scaling: scaled predictions and last prices (B, 1) to prices (B, 1).
+
+        Args:
+            preds: Scaled predictions.
+            last_price: Price units.
+            series: Which of several series each window is of (B,).
+        """
+        offset, scale = self._numbers(preds, series)
+        raw = preds * scale + offset
         if self.kind == "log_return":
             return last_price * torch.exp(raw)
         return last_price + raw if self.kind == "residual" else raw
 
 
 def fit_target_scaling(
-    closes: np.ndarray, context_length: int, kind: str, scaler: str
+    closes: np.ndarray, context_length: int, kind: str, scaler: str, centred: bool = True
 ) -> TargetScaling:
     """Fit the target scaling to the closes of the training split.
 
@@ -151,6 +189,8 @@ def fit_target_scaling(
         context_length: T; the first T closes are nobody's target.
         kind: `log_return` or `residual`, which are standardised, or `price`.
         scaler: What the target `price` is scaled by, as price inputs are.
+        centred: Whether the mean change is subtracted; where several series are scaled apart, no
+            change has to be the same number in each.
 
     Returns:
         The fitted scaling.
@@ -163,7 +203,10 @@ def fit_target_scaling(
     if kind == "price":
         return TargetScaling(kind, *fit_affine(closes, scaler))
     series = np.log(closes) if kind == "log_return" else closes
-    return TargetScaling(kind, *fit_affine(np.diff(series[context_length - 1 :]), "standard"))
+    changes = np.diff(series[context_length - 1 :])
+    if centred:
+        return TargetScaling(kind, *fit_affine(changes, "standard"))
+    return TargetScaling(kind, 0.0, float(np.sqrt(np.mean(changes**2))) or 1.0)
 
 
 def encode_closes(
@@ -212,4 +255,7 @@ def persistence_of(target: TargetScaling) -> Persistence:
     """Return the forecast for a target; a price target shares its scaling with the price input."""
     if target.kind == "price":
         return Persistence(0, 1.0, 0.0)
+    if isinstance(target.offset, tuple) or isinstance(target.scale, tuple):
+        assert not any(target.offset)  # type: ignore[arg-type]  # not centred
+        return Persistence(0, 0.0, 0.0)
     return Persistence(0, 0.0, -target.offset / target.scale)

@@ -7,7 +7,6 @@ from typing import Any
 
 from src.data.datamodule import Changes, PriceDataModule, check_at_least
 from src.data.preparation import PreparedData, cut_windows, split_rows
-from src.data.reading.sources import PriceTable
 from src.data.scaling import fit_target_scaling
 from src.data.scenario import Scenario, make_scenario
 
@@ -74,9 +73,9 @@ class ScenarioDataModule(PriceDataModule):
             "signal_features": [self.feature_names[column] for column in shares],
         }
 
-    def _load(self) -> tuple[PriceTable, PreparedData]:
+    def _load(self) -> PreparedData:
         table, features = self.scenario.table, self.scenario.features
         rows = split_rows(table, 0, self.context_length, self.split)
         closes = table.close[rows["train"].start : rows["train"].stop]
         scaling = fit_target_scaling(closes, self.context_length, self.target, "none")
-        return table, cut_windows(table, features, rows, self.context_length, None, scaling)
+        return cut_windows([table], [features], [rows], self.context_length, None, [scaling])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 SPLITS = ("train", "val", "test")
 
 
@@ -48,6 +50,36 @@ def chronological_split(first: int, last: int, fractions: Sequence[float]) -> di
     end_of_val = first + round((last - first) * (train + val))
     edges = (first, end_of_train, end_of_val, last)
     return {name: range(edges[i], edges[i + 1]) for i, name in enumerate(SPLITS)}
+
+
+def split_by_date(
+    dates: Sequence[np.ndarray], first: int, fractions: Sequence[float]
+) -> list[dict[str, range]]:
+    """Cut several series at the same two dates, so that none sees another's future.
+
+    The dates are those that part the rows of all series by the fractions.
+
+    Args:
+        dates: Ascending dates of each series.
+        first: The first usable row of each.
+        fractions: Shares of training, validation and test rows.
+
+    Returns:
+        The rows of `train`, `val` and `test` of each series; there may be none.
+
+    >>> days = np.arange("2020-01-01", "2020-01-11", dtype="datetime64[D]")
+    >>> [part["train"] for part in split_by_date([days, days[4:]], 0, (0.5, 0.25, 0.25))]
+    [range(0, 6), range(0, 2)]
+    """
+    pooled = np.sort(np.concatenate([own[first:] for own in dates]))
+    parts = chronological_split(0, len(pooled), fractions)
+    cuts = [pooled[min(parts[name].start, len(pooled) - 1)] for name in SPLITS[1:]]
+    splits = []
+    for own in dates:
+        inner = np.searchsorted(own[first:], np.array(cuts, dtype=own.dtype)) + first
+        edges = (min(first, len(own)), *(min(int(n), len(own)) for n in inner), len(own))
+        splits.append({name: range(edges[i], edges[i + 1]) for i, name in enumerate(SPLITS)})
+    return splits
 
 
 def rows_needed(fractions: Sequence[float], context_length: int) -> int:

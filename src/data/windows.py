@@ -6,7 +6,7 @@ Legend: B batch, T context_length, F num_features, N rows, W windows.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +23,8 @@ class WindowBatch(NamedTuple):
         y: Scaled target (B, 1), float32.
         last_price: Close of the window's last day (B, 1), price units.
         price: Close of the day to predict (B, 1), price units.
-        index: Raw row of the day to predict (B,), int64.
+        index: Raw row of the day to predict (B,), int64; of several series, counted through all.
+        series: Which of several series the window is of (B,), int64, from 0.
     """
 
     x: Tensor
@@ -31,6 +32,7 @@ class WindowBatch(NamedTuple):
     last_price: Tensor
     price: Tensor
     index: Tensor  # type: ignore[assignment]  # a field, not tuple.index
+    series: Tensor
 
 
 class WindowDataset(Dataset[WindowBatch]):
@@ -45,6 +47,7 @@ class WindowDataset(Dataset[WindowBatch]):
         first_row: Raw row of the table that `rows` begins on.
         to_scaled: Maps price and last price, both (W, 1), to the scaled target (W, 1).
         transform: Maps gathered windows (B, T, F) to model inputs; None leaves them.
+        series: Which of several series these windows are of.
     """
 
     def __init__(
@@ -54,13 +57,13 @@ class WindowDataset(Dataset[WindowBatch]):
         context_length: int,
         first_row: int,
         to_scaled: Callable[[Tensor, Tensor], Tensor],
-        transform: Callable[[Tensor], Tensor] | None = None,
+        transform: Callable[..., Tensor] | None = None,
+        series: int = 0,
     ) -> None:
-        num_rows, num_features = rows.shape
-        num_windows = num_rows - context_length
-        self.windows = rows.as_strided(
-            (num_windows, context_length, num_features), (num_features, num_features, 1)
-        )
+        num_windows = len(rows) - context_length
+        self.rows, self.context_length = rows, context_length
+        self._all = _windows_over(rows, context_length)
+        self._starts: Tensor | None = None
         exact = torch.tensor(closes, dtype=torch.float64)
         price = exact[context_length:, None]
         last_price = exact[context_length - 1 : -1, None]
@@ -68,12 +71,52 @@ class WindowDataset(Dataset[WindowBatch]):
         self.last_price = last_price.float()
         self.price = price.float()
         self.index = torch.arange(num_windows) + (first_row + context_length)
+        self.series = torch.full((num_windows,), series)
         self.transform = transform
+
+    @classmethod
+    def join(
+        cls, parts: Sequence[WindowDataset], transform: Callable[..., Tensor] | None = None
+    ) -> WindowDataset:
+        """Return the windows of several series, one after the other; none lies in two of them.
+
+        Args:
+            parts: The windows of each series.
+            transform: Maps windows (B, T, F) and their series (B,) to model inputs.
+        """
+        joined = copy.copy(parts[0])
+        joined.rows = torch.cat([part.rows for part in parts])
+        joined._all = _windows_over(joined.rows, joined.context_length)
+        ends = np.cumsum([len(part.rows) for part in parts])
+        joined._starts = torch.cat(
+            [
+                torch.arange(len(part)) + (int(end) - len(part.rows))
+                for part, end in zip(parts, ends, strict=True)
+            ]
+        )
+        for name in ("y", "last_price", "price", "index", "series"):
+            setattr(joined, name, torch.cat([getattr(part, name) for part in parts]))
+        joined.transform = transform
+        joined._is_told_series = transform is not None
+        return joined
+
+    _is_told_series = False
+
+    @property
+    def windows(self) -> Tensor:
+        """All windows as rows have them (W, T, F); of one series a view, of several a copy."""
+        return self._all if self._starts is None else self._all[self._starts]
+
+    def latest(self) -> Tensor:
+        """Return the last row of each window (W, F)."""
+        if self._starts is None:
+            return self._all[:, -1]
+        return self.rows[self._starts + self.context_length - 1]
 
     def with_transform(self, transform: Callable[[Tensor], Tensor]) -> WindowDataset:
         """Return the same windows, their rows shared, shown through another transform."""
         changed = copy.copy(self)
-        changed.transform = transform
+        changed.transform, changed._is_told_series = transform, False
         return changed
 
     def __len__(self) -> int:
@@ -90,11 +133,22 @@ class WindowDataset(Dataset[WindowBatch]):
         """
         if isinstance(windows, int):
             windows = torch.tensor([windows])
-        x = self.windows.index_select(0, windows)
+        starts = windows if self._starts is None else self._starts.index_select(0, windows)
+        x, series = self._all.index_select(0, starts), self.series.index_select(0, windows)
+        if self.transform is not None:
+            x = self.transform(x, series) if self._is_told_series else self.transform(x)
         return WindowBatch(
-            x if self.transform is None else self.transform(x),
+            x,
             self.y.index_select(0, windows),
             self.last_price.index_select(0, windows),
             self.price.index_select(0, windows),
             self.index.index_select(0, windows),
+            series,
         )
+
+
+def _windows_over(rows: Tensor, context_length: int) -> Tensor:
+    """Return every run of T rows that has a row after it (W, T, F), a view."""
+    num_rows, num_features = rows.shape
+    size = (num_rows - context_length, context_length, num_features)
+    return rows.as_strided(size, (num_features, num_features, 1))

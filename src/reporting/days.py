@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,12 +15,13 @@ ALWAYS_UP = "always up"
 
 
 class Forecasts(NamedTuple):
-    """A run's test days: dates, and three prices (n,) in price units."""
+    """A run's test days: dates, three prices (n,) in price units, and whose; "" of one series."""
 
     date: NDArray
     last_price: NDArray
     price: NDArray
     predicted_price: NDArray
+    ticker: NDArray
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,21 @@ class Loss:
         unit: of the daily loss.
         baseline: the forecast that needs no model.
         higher_is_better: whether the metric counts successes; the daily loss counts failures.
+        is_rooted: whether the metric is the root of the mean loss.
     """
 
     daily: Callable[[NDArray, NDArray, NDArray], NDArray]
     unit: str
     baseline: str = TODAY
     higher_is_better: bool = False
+    is_rooted: bool = False
+
+    def metric(self, daily: NDArray) -> float:
+        """Return the metric of daily losses (n,), NaN where no day counts."""
+        counted = daily[np.isfinite(daily)]
+        mean = float(counted.mean()) if len(counted) else math.nan
+        mean = math.sqrt(mean) if self.is_rooted else mean
+        return 1 - mean if self.higher_is_better else mean
 
 
 def _squared(predicted: NDArray, last: NDArray, actual: NDArray) -> NDArray:
@@ -58,11 +68,11 @@ def _missed(predicted: NDArray, last: NDArray, actual: NDArray) -> NDArray:
 
 
 METRICS: Mapping[str, Loss] = {
-    "test/rmse": Loss(_squared, "squared error, price²"),
+    "test/rmse": Loss(_squared, "squared error, price²", is_rooted=True),
     "test/mae": Loss(_absolute, "absolute error, price"),
     "test/mape": Loss(_percentage, "absolute error, %"),
     "test/directional_accuracy": Loss(_missed, "missed directions", ALWAYS_UP, True),
-    "val/loss": Loss(_squared, "squared error, price²"),
+    "val/loss": Loss(_squared, "squared error, price²", is_rooted=True),
 }
 """The metrics runs can be compared by, and what each loses a day of the test part."""
 
@@ -80,6 +90,8 @@ class DailyLosses:
         baseline: (n,) loss a day of the forecast that needs no model.
         by_seed: (n,) loss a day by group and seed.
         left_out: run folders without forecasts of these days.
+        series: by ticker the metric of each group, averaged over its seeds, and of the baseline
+            under its name; empty where there is one series.
     """
 
     date: NDArray
@@ -87,6 +99,7 @@ class DailyLosses:
     baseline: NDArray
     by_seed: Mapping[str, Mapping[Any, NDArray]]
     left_out: tuple[str, ...] = ()
+    series: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def daily_losses(runs: Iterable[Mapping[Any, Any]], loss: Loss) -> DailyLosses | None:
@@ -117,8 +130,39 @@ def daily_losses(runs: Iterable[Mapping[Any, Any]], loss: Loss) -> DailyLosses |
     baseline = loss.daily(without_model, reference.last_price, reference.price)
     counts = np.isfinite(baseline)
     by_seed = {g: {s: one[counts] for s, one in own.items()} for g, own in per_group.items()}
+    date, without = reference.date[counts], baseline[counts]
+    series: dict[str, dict[str, float]] = {}
+    if any(reference.ticker):
+        series = _by_series(reference.ticker, per_group, baseline, loss)
+        # The losses of a day hang together: what the statistics count is days.
+        by_seed = {
+            g: {s: _by_date(date, one) for s, one in own.items()} for g, own in by_seed.items()
+        }
+        date, without = np.unique(date), _by_date(date, without)
     means = {group: np.mean([*own.values()], axis=0) for group, own in by_seed.items()}
-    return DailyLosses(reference.date[counts], means, baseline[counts], by_seed, tuple(left_out))
+    return DailyLosses(date, means, without, by_seed, tuple(left_out), series)
+
+
+def _by_date(date: NDArray, losses: NDArray) -> NDArray:
+    """Average losses (n,) over the series of each date, in order of time."""
+    _, which = np.unique(date, return_inverse=True)
+    return np.bincount(which, weights=losses) / np.bincount(which)
+
+
+def _by_series(
+    ticker: NDArray,
+    per_group: Mapping[str, Mapping[Any, NDArray]],
+    baseline: NDArray,
+    loss: Loss,
+) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for name in dict.fromkeys(ticker.tolist()):
+        own = ticker == name
+        found[name] = {loss.baseline: loss.metric(baseline[own])} | {
+            group: float(np.mean([loss.metric(daily[own]) for daily in runs.values()]))
+            for group, runs in per_group.items()
+        }
+    return found
 
 
 def read_forecasts(run: str | Path) -> Forecasts | None:
@@ -127,12 +171,15 @@ def read_forecasts(run: str | Path) -> Forecasts | None:
 
     try:
         table = pd.read_csv(Path(run) / FORECASTS)
-        prices = (table[name].to_numpy(float) for name in Forecasts._fields[1:])
-        read = Forecasts(table["date"].to_numpy(str), *prices)
+        last, price, predicted = (table[name].to_numpy(float) for name in Forecasts._fields[1:4])
+        ticker = table["ticker"].to_numpy(str) if "ticker" in table else np.full(len(table), "")
+        read = Forecasts(table["date"].to_numpy(str), last, price, predicted, ticker)
     except (OSError, ValueError, KeyError):
         return None
-    return read if np.isfinite(read[1:]).all() else None
+    return read if np.isfinite(read[1:-1]).all() else None
 
 
 def _same_days(a: Forecasts, b: Forecasts) -> bool:
+    if not np.array_equal(a.ticker, b.ticker):
+        return False
     return np.array_equal(a.date, b.date) and np.allclose(a.price, b.price, rtol=1e-6)

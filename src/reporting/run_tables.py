@@ -52,6 +52,59 @@ def score_table(
     return table
 
 
+SERIES_METRICS = (
+    ("rmse", ("RMSE", "now", "ratio"), 2),
+    ("mape", ("MAPE %", "now"), 3),
+    ("directional_accuracy", ("signs", "up"), 3),
+)
+"""What is shown of each of several series: key, headings, decimals."""
+
+
+def series_table(test: Mapping[str, Any], title: str = "Test scores") -> Table:
+    """Return the scores of each series, and over all, beside "tomorrow = today".
+
+    Args:
+        test: `model`, `baseline` and `ratio` over all series, and the same under `series`, by
+            ticker, with the number of `windows`.
+        title: what was scored.
+    """
+    table = _titled(f"{title} by series", SERIES_CAPTION)
+    for header in series_headers():
+        table.add_column(header, justify="left" if header == "series" else "right")
+    *rows, last = series_rows(test)
+    for row in rows:
+        table.add_row(*row)
+    table.add_section()
+    table.add_row(*last)
+    return table
+
+
+SERIES_CAPTION = (
+    'now: "tomorrow = today"; up: "always up". Over all, the RMSE is mostly that of the dearest '
+    "series; MAPE and signs count every window alike."
+)
+
+
+def series_headers() -> list[str]:
+    """Return the headings over `series_rows`."""
+    return ["series", "windows", *(name for _, names, _ in SERIES_METRICS for name in names)]
+
+
+def series_rows(test: Mapping[str, Any]) -> list[list[str]]:
+    """Return a row of text for each series, and one over all; as `series_table`."""
+    total = sum(scores["windows"] for scores in test["series"].values())
+    parts = {**test["series"], "all": {**test, "windows": total}}
+    rows = []
+    for ticker, scores in parts.items():
+        row = [ticker, f"{scores['windows']:,}"]
+        for key, names, decimals in SERIES_METRICS:
+            values = scores["model"][key], scores["baseline"][key]
+            row += [_score(value, decimals) for value in values]
+            row += [f"{ratio(*values):.3f}"] * ("ratio" in names)
+        rows.append(row)
+    return rows
+
+
 def _score(value: float, decimals: int) -> str:
     """Show a number of decimals, more of them where a score is small: four digits are left.
 
@@ -100,14 +153,22 @@ def forecast_table(result: Mapping[str, Any]) -> Table:
     known = [row for row in rows if row["price"] is not None]
     step = result.get("step", "day")
     table = _titled(f"Forecasts for the following {step}", _forecast_caption(result, known))
-    headers = [f"last {step}", "tomorrow = today", "model", "change"]
+    names = any("ticker" in row for row in rows)
+    headers = [
+        *(["ticker"] if names else []),
+        f"last {step}",
+        "tomorrow = today",
+        "model",
+        "change",
+    ]
     headers += [f"{level:.4g} interval"] if level is not None else []
     headers += ["price that came"] if known else []
     for header in headers:
         table.add_column(header, justify="right", no_wrap=True)
     for row in rows:
         change = row["predicted_price"] / row["last_price"] - 1
-        cells = [str(row["last_day"]), _price(row["baseline"]), _price(row["predicted_price"])]
+        cells = [str(row["ticker"])] if names else []
+        cells += [str(row["last_day"]), _price(row["baseline"]), _price(row["predicted_price"])]
         cells.append(f"{change:+.2%}")
         if level is not None:
             cells.append(" to ".join(map(_price, row["interval"])))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NAMED_COLUMNS = 3
+SHOWN_GROUPS = 4
+"""Groups side by side, best first, where series are the rows."""
 
 
 def comparison_tables(comparison: Comparison) -> list[TextTable]:
@@ -24,6 +26,8 @@ def comparison_tables(comparison: Comparison) -> list[TextTable]:
         tables.append(differences(comparison))
     if comparison.daily:
         tables.append(days(comparison))
+    if comparison.daily and comparison.daily.series:
+        tables.append(by_series(comparison))
     if any(effect.options for effect in comparison.effects):
         tables.append(effects(comparison))
     if any(group.causes for group in comparison.groups):
@@ -111,6 +115,24 @@ def days(comparison: Comparison) -> TextTable:
     )
     title = f"Is the difference real? Over {_test_days(comparison)}"
     return TextTable(title, headers, tuple(rows), 1 + len(options), caption)
+
+
+def by_series(comparison: Comparison) -> TextTable:
+    """Return the metric of the first groups on each of several series."""
+    assert comparison.daily is not None
+    baseline = METRICS[comparison.metric].baseline
+    groups = [g for g in comparison.ranked if g.label in comparison.daily.groups][:SHOWN_GROUPS]
+    rows = []
+    for ticker, scores in comparison.daily.series.items():
+        without = scores[baseline]
+        cells = [number(without)]
+        for group in groups:
+            score = scores[group.label]
+            cells += [number(score), number(score / without if without else math.nan)]
+        rows.append((ticker, *cells))
+    heads = [head for group in groups for head in (group.name, "ratio")]
+    title = f"Each series by itself: {comparison.metric}"
+    return TextTable(title, ("series", baseline, *heads), tuple(rows), 1, "Means over seeds.")
 
 
 def _test_days(comparison: Comparison) -> str:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from src.config.trust import settled
 from src.data import PriceDataModule
 from src.data.facts import DataFacts
-from src.data.identity import identity
+from src.data.identity import identity_of
 from src.interventions.schedule import Schedule
 from src.models.contract import PARTS, parts_used
 from src.models.regressor import build_regressor
@@ -110,7 +110,7 @@ def build_module(config: DictConfig, data: PriceDataModule | DataFacts) -> Regre
         hyperparameters={
             "config": OmegaConf.to_container(config, resolve=True),
             "data": facts.to_dict(),
-            **({} if isinstance(data, DataFacts) else {"prices": identity(data.table)}),
+            **({} if isinstance(data, DataFacts) else {"prices": identity_of(data.tables)}),
         },
     )
 

@@ -207,7 +207,8 @@ def _errors(
     predicted, price, rows = [], [], []
     for batch in loader:
         preds = module(batch.x.to(module.device)).cpu()
-        predicted.append(datamodule.to_price(preds.double(), batch.last_price.double())[:, 0])
+        last_price = batch.last_price.double()
+        predicted.append(datamodule.to_price(preds.double(), last_price, batch.series)[:, 0])
         price.append(batch.price[:, 0].double())
         rows.append(batch.index)
     windows = closes[rows_shown(torch.cat(rows), datamodule.context_length)]

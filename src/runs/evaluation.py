@@ -7,9 +7,10 @@ from omegaconf import DictConfig
 from src.runs.build import build_trainer
 from src.runs.opening import open_run
 from src.runs.process import log_to_terminal
+from src.runs.run_report import scores_report
 
 
-def score_run(ckpt_path: str, split: str, config: DictConfig) -> dict[str, dict[str, float]]:
+def score_run(ckpt_path: str, split: str, config: DictConfig) -> dict[str, Any]:
     """Load a run's checkpoint and score it; nothing is written.
 
     Args:
@@ -18,7 +19,8 @@ def score_run(ckpt_path: str, split: str, config: DictConfig) -> dict[str, dict[
         config: with the `trainer` to do it.
 
     Returns:
-        The metrics of the `model` and of the `baseline`, "tomorrow = today".
+        The metrics of the `model`, of the `baseline`, "tomorrow = today", and their `ratio`; of a
+        run on several series also under `series` by ticker.
 
     Raises:
         ValueError: the run cannot be opened, or there is no such split.
@@ -35,4 +37,4 @@ def score_run(ckpt_path: str, split: str, config: DictConfig) -> dict[str, dict[
         raise ValueError(f"split must be one of {', '.join(loaders)}, got {split!r}")
     trainer = build_trainer(config, callbacks=[], folder=None)
     trainer.test(module, loaders[split](), verbose=False)
-    return module.scores
+    return scores_report(module, datamodule)

@@ -102,6 +102,11 @@ def run_name(choices: Mapping[str, str | None], overrides: list[str], seed: int)
         key, _, value = override.lstrip("+~").partition("=")
         if key not in unnamed and not key.startswith("hydra"):
             shown = Path(value).stem if key.endswith("path") else value
+            if value.startswith("[") or any(sign in shown for sign in "*?[]"):
+                # A list, a glob: signs that mean something else to a shell.
+                listed = re.sub(r"[\[\]*?'\"]", "", value).rstrip("/").split(",")
+                is_path = key.endswith("path")
+                shown = "+".join(Path(item).stem if is_path else item.strip() for item in listed)
             parts.append(f"{key.rsplit('.', 1)[-1]}={shown}")
     return f"{'-'.join(parts)[:LONGEST_NAME]}-seed{seed}"
 

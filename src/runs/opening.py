@@ -9,6 +9,7 @@ run.plot()
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -117,11 +118,14 @@ class Run:
 
         if "test" not in self.report:
             raise ValueError(f"{self.folder} was not tested: its run is {self.status}")
-        return pd.DataFrame(self.report["test"]).rename(columns={"baseline": "tomorrow = today"})
+        parts = {part: self.report["test"][part] for part in ("model", "baseline", "ratio")}
+        return pd.DataFrame(parts).rename(columns={"baseline": "tomorrow = today"})
 
     @cached_property
     def forecasts(self) -> pd.DataFrame:
         """The test part: `last_price`, `price`, `predicted_price` in price units, by `date`.
+
+        Of a run on several series also their `ticker`.
 
         Raises:
             ValueError: the run was not tested.
@@ -154,8 +158,11 @@ class Run:
         if (kept := self.folder / FORECAST_PICTURE).is_file():
             return Image.open(kept)
         shown = self.forecasts
-        columns = (shown[name].to_numpy() for name in ("last_price", "price", "predicted_price"))
-        return as_image(forecast_figure(shown.index.to_numpy(), *columns))
+        if "ticker" in shown:
+            shown = shown[shown["ticker"] == shown["ticker"].iloc[0]]
+        keys = ("last_price", "price", "predicted_price")
+        last, price, predicted = (shown[name].to_numpy() for name in keys)
+        return as_image(forecast_figure(shown.index.to_numpy(), last, price, predicted))
 
     @property
     def status(self) -> str:
@@ -253,8 +260,12 @@ class Run:
         """
         from src.runs.build import build_datamodule, schedule_of
 
+        config = self.config
+        if self.facts.series:  # a folder may hold other files by now
+            config = copy.deepcopy(config)
+            config.data.tickers = list(self.facts.series)
         try:
-            datamodule = build_datamodule(self.config)
+            datamodule = build_datamodule(config)
         except (ValueError, OSError):
             raise
         except Exception as error:  # such as a number as data.path
@@ -269,10 +280,10 @@ class Run:
 
     def other_prices(self, datamodule: PriceDataModule) -> str | None:
         """Say how data differs from what it was trained on; None if it does not, or none knows."""
-        from src.data.identity import how_it_differs
+        from src.data.identity import how_they_differ
 
         before = self.checkpoint["hyper_parameters"].get("prices")
-        how = how_it_differs(before, datamodule.table) if before else None
+        how = how_they_differ(before, datamodule.tables) if before else None
         name = datamodule.data_name
         return f"{name} is not what this run was trained on: {how}" if how else None
 
@@ -296,23 +307,40 @@ class Run:
 
     @cached_property
     def predictor(self) -> Predictor:
-        """The run, ready to forecast.
+        """The run, ready to forecast; `predictor_of` for one on several series."""
+        return self.predictor_of(None)
+
+    def predictor_of(self, ticker: str | None, key: str = "ticker") -> Predictor:
+        """Return the run, ready to forecast one of the series that it was trained on.
+
+        Args:
+            ticker: which one; of a run on one series it is not looked at.
+            key: what asks for it, for the message.
 
         Raises:
-            ValueError: as `refuse_made_up_bars`.
+            ValueError: as `refuse_made_up_bars`; there are several series and it is none of them.
         """
-        from src.runs.predictor import Predictor, bitwise_block_size
+        from src.runs.predictor import Predictor
 
         self.refuse_made_up_bars()
-        size = bitwise_block_size(self.module, self.facts.context_length, self.facts.num_features)
-        return Predictor(self.module, self.facts, self.calibration, size)
+        facts = self.facts.of_series(ticker, key)
+        return Predictor(self.module, facts, self.calibration, self._block_size)
 
-    def predict(self, closes: Sequence[float], level: float = 0.9) -> pd.Series:
+    @cached_property
+    def _block_size(self) -> int:
+        from src.runs.predictor import bitwise_block_size
+
+        return bitwise_block_size(self.module, self.facts.context_length, self.facts.num_features)
+
+    def predict(
+        self, closes: Sequence[float], level: float = 0.9, ticker: str | None = None
+    ) -> pd.Series:
         """Forecast the price after a series of closes.
 
         Args:
             closes: any 1-D series of numbers, oldest first, in price units; the last T are used.
             level: share of days that the interval should cover.
+            ticker: of a run on several series, the one whose closes these are.
 
         Returns:
             `last_price`, `predicted_price`, and the interval's ends `low` and `high` (NaN where the
@@ -327,8 +355,9 @@ class Run:
         given, steps = np.array(closes, dtype=np.float64), self.facts.context_length
         if given.ndim != 1 or len(given) < steps:
             raise ValueError(f"closes must be at least {steps} numbers, got shape {given.shape}")
-        windows = self.predictor.windows_of_closes(given[None, -steps:])
-        done = self.predictor.forecast(windows, level)
+        predictor = self.predictor_of(ticker) if self.facts.series else self.predictor
+        windows = predictor.windows_of_closes(given[None, -steps:])
+        done = predictor.forecast(windows, level)
         low, high = (np.nan, np.nan) if done.interval is None else done.interval[0]
         return pd.Series(
             {

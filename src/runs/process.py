@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _GIB = 1 << 30
+MOST_SERIES = 12
+"""Of several series: a line each."""
 
 
 def keep_freed_memory() -> bool:
@@ -127,5 +129,11 @@ def print_header(facts: Mapping[str, Any], parameters: int, choices: Mapping[str
     for split in ("train", "val", "test"):
         part = facts[split]
         say(f"  {split:5} {part['first']} to {part['last']}, {part['windows']:,} windows")
+    series = facts.get("series", ())
+    for one in series[:MOST_SERIES]:
+        windows = ", ".join(f"{part} {count:,}" for part, count in one["windows"].items())
+        say(f"  {one['ticker']}: {one['rows']:,} bars, {one['first']} to {one['last']}; {windows}")
+    if len(series) > MOST_SERIES:
+        say(f"  and {len(series) - MOST_SERIES} series more")
     for warning in facts["warnings"]:
         say(f"  {warning}", style="yellow")

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from src.config.resuming import asked_for, going_on, is_same_run, leaves, plain
 from src.config.trust import CheckpointError, trusted
 from src.data import PriceDataModule
-from src.data.identity import identity
+from src.data.identity import identity_of
 from src.files import LOCK, is_held, locked, remove_temporaries
 from src.runs.folder import CHECKPOINTS, CONFIG, REPORT, experiment_name
 from src.runs.last_state import LAST, STATE, of_an_earlier_version
@@ -56,7 +56,7 @@ class Resumption:
         if self.checkpoint is not None:
             difference = open_run(self.checkpoint).other_prices(datamodule)
         elif before := self.report.get("data", {}).get("sha256"):
-            is_same = before == identity(datamodule.table)["sha256"]
+            is_same = before == identity_of(datamodule.tables)["sha256"]
             difference = None if is_same else f"{datamodule.data_name} has changed since"
         if difference:
             raise ValueError(f"resume: {difference}")

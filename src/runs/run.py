@@ -23,7 +23,7 @@ from src.reporting.run_ending import (
     next_lines,
     written_lines,
 )
-from src.reporting.run_tables import score_table
+from src.reporting.run_tables import score_table, series_table
 from src.runs import stopping
 from src.runs.build import (
     build_callbacks,
@@ -226,7 +226,7 @@ def _record(run: _Started, page: RunPage) -> None:
     report |= {"best": best_so_far(run.trainer), "validation": module.validation}
     report |= {"truth": truth} if (truth := datamodule.truth()) else {}
     run.trainer.test(module, datamodule=datamodule, verbose=False)
-    report |= {"test": scores_report(module), **callback_reports(run.trainer)}
+    report |= {"test": scores_report(module, datamodule), **callback_reports(run.trainer)}
     if failed := failures(run.trainer):
         report["failed_callbacks"] = failed
     if warning := divergence(report, datamodule):
@@ -235,8 +235,8 @@ def _record(run: _Started, page: RunPage) -> None:
     write_forecasts(run.folder, module, datamodule)
     calibration = rank_zero_only(write_calibration)(run.folder, module, datamodule)
     if run.trainer.loggers and run.trainer.is_global_zero:
-        picture = draw_forecasts(run.folder, module, datamodule, calibration)
-        page.show_forecasts(picture)
+        for ticker, picture in draw_forecasts(run.folder, module, datamodule, calibration).items():
+            page.show_forecasts(picture, ticker)
 
 
 @rank_zero_only
@@ -246,6 +246,8 @@ def _print_ending(run: _Started, config: DictConfig) -> None:
     say(length_line(report))
     test = report["test"]
     Terminal().print(score_table(test["model"], test["baseline"]))
+    if "series" in test:
+        Terminal().print(series_table(test))
     say(*gradient_lines(report))
     if config.get("sweep", {}).get("job") is not None:
         return say(f"run folder: {folder}")

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -24,17 +24,20 @@ from torch import Tensor
 
 from src.board.pictures import forecast_figure, write_picture
 from src.data import PriceDataModule
-from src.data.identity import identity
-from src.data.reading.checks import say_date
+from src.data.identity import identity_of
+from src.data.reading.checks import say_date, step_of
 from src.files import write_json, write_text
 from src.reporting.run_tables import ratio
 from src.runs import stopping
 from src.runs.calibration import Calibration, rows_shown
 from src.runs.folder import CONFIG, FORECAST_PICTURE, FORECASTS, REPORT, remove_empty
 from src.runs.resuming import Resumption
+from src.training.metrics import PriceMetrics
 from src.training.module import RegressionModule
 
 SHOWN_LEVEL = 0.9
+MOST_PICTURES = 12
+"""Of several series: each picture takes a second."""
 """Share of days that the intervals of forecast.png should cover."""
 DIVERGED = 1e3
 """Times the loss of a constant forecast from which on a training is said to have diverged."""
@@ -55,7 +58,7 @@ def first_report(
         "seed": config.seed,
         "choices": dict(choices),
         "config": OmegaConf.to_container(config, resolve=True),
-        "data": {**datamodule.describe(), "sha256": identity(datamodule.table)["sha256"]},
+        "data": {**datamodule.describe(), "sha256": identity_of(datamodule.tables)["sha256"]},
         "parameters": count_parameters(module),
         "environment": environment(),
     }
@@ -183,11 +186,43 @@ def best_so_far(trainer: pl.Trainer) -> dict[str, Any]:
     }
 
 
-def scores_report(module: RegressionModule) -> dict[str, Any]:
-    """Return the test scores of the model, of "tomorrow = today", and their ratio."""
-    model, baseline = module.scores["model"], module.scores["baseline"]
+def scores_report(module: RegressionModule, datamodule: PriceDataModule) -> dict[str, Any]:
+    """Return the test scores of the model, of "tomorrow = today", and their ratio.
+
+    Those of several series over all of them, and under `series` those of each by its ticker.
+    """
+    report = _with_ratio(module.scores)
+    if datamodule.series:
+        report["series"] = {
+            ticker: _with_ratio(_scores_of(rows)) | {"windows": len(rows)}
+            for ticker, rows in forecasts_by_series(module, datamodule).items()
+        }
+    return report
+
+
+def _with_ratio(scores: Mapping[str, dict[str, float]]) -> dict[str, Any]:
+    model, baseline = scores["model"], scores["baseline"]
     ratios = {name: ratio(model[name], baseline[name]) for name in model}
     return {"model": model, "baseline": baseline, "ratio": ratios}
+
+
+def _scores_of(forecasts: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    keys, metrics = ("predicted_price", "last_price", "price"), PriceMetrics()
+    columns = (torch.tensor([[row[key]] for row in forecasts], dtype=torch.double) for key in keys)
+    metrics.update(*columns)
+    return metrics.compute()
+
+
+def forecasts_by_series(
+    module: RegressionModule, datamodule: PriceDataModule
+) -> dict[str, list[dict[str, float]]]:
+    """Return the latest test's forecasts by ticker, those of one series under ""."""
+    names = datamodule.series or ("",)
+    rows = np.array([row["row"] for row in module.forecasts])
+    parts: dict[str, list[dict[str, float]]] = {}
+    for row, number in zip(module.forecasts, datamodule.series_of(rows), strict=True):
+        parts.setdefault(names[number], []).append(row)
+    return parts
 
 
 def callback_reports(trainer: pl.Trainer) -> dict[str, Any]:
@@ -201,14 +236,17 @@ def callback_reports(trainer: pl.Trainer) -> dict[str, Any]:
 
 @rank_zero_only
 def write_forecasts(folder: Path, module: RegressionModule, datamodule: PriceDataModule) -> None:
-    """Write the test part's forecasts, a row a bar, prices in price units."""
+    """Write the test part's forecasts in price units, a row a bar; several series with tickers."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow(["date", "last_price", "price", "predicted_price"])
-    for row in module.forecasts:
-        date = say_date(datamodule.dates[int(row["row"])], datamodule.table.frequency)
-        prices = (row["last_price"], row["price"], row["predicted_price"])
-        writer.writerow([date, *(f"{price:.10g}" for price in prices)])
+    several = ["ticker"] if datamodule.series else []
+    writer.writerow([*several, "date", "last_price", "price", "predicted_price"])
+    for ticker, rows in forecasts_by_series(module, datamodule).items():
+        for row in rows:
+            date = say_date(datamodule.dates[int(row["row"])], datamodule.frequency)
+            prices = (row["last_price"], row["price"], row["predicted_price"])
+            words = [ticker, date] if several else [date]
+            writer.writerow([*words, *(f"{price:.10g}" for price in prices)])
     write_text(folder / FORECASTS, text.getvalue())
 
 
@@ -217,23 +255,30 @@ def draw_forecasts(
     module: RegressionModule,
     datamodule: PriceDataModule,
     calibration: Calibration | None,
-) -> Tensor:
-    """Draw the test part into forecast.png, with intervals where there are any.
+) -> dict[str, Tensor]:
+    """Draw the test part into forecast.png, of several series the first, with intervals if any.
 
     Returns:
-        The picture (3, height, width), uint8.
+        The picture (3, height, width), uint8, under ""; of several series one each by ticker.
     """
-    keys = ("last_price", "price", "predicted_price")
-    last, price, predicted = (np.array([r[key] for r in module.forecasts]) for key in keys)
     rows = torch.tensor([int(row["row"]) for row in module.forecasts])
+    predicted = np.array([row["predicted_price"] for row in module.forecasts])
     interval = None
     if calibration is not None:
         closes = datamodule.closes[rows_shown(rows, datamodule.context_length)]
         with suppress(ValueError):  # too few validation windows for so wide an interval
             interval = calibration.interval(predicted, closes, SHOWN_LEVEL)
-    picture = forecast_figure(datamodule.dates[rows], last, price, predicted, interval)
-    write_picture(folder / FORECAST_PICTURE, picture)
-    return picture
+    pictures: dict[str, Tensor] = {}
+    done, step = 0, step_of(datamodule.frequency)
+    for ticker, part in list(forecasts_by_series(module, datamodule).items())[:MOST_PICTURES]:
+        keys = ("last_price", "price", "predicted_price")
+        last, price, own = (np.array([row[key] for row in part]) for key in keys)
+        dates = datamodule.dates[[int(row["row"]) for row in part]]
+        shown = None if interval is None else interval[done : done + len(part)]
+        done += len(part)
+        pictures[ticker] = forecast_figure(dates, last, price, own, shown, step, ticker)
+    write_picture(folder / FORECAST_PICTURE, next(iter(pictures.values())))
+    return pictures
 
 
 def environment() -> dict[str, Any]:

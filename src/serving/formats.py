@@ -52,12 +52,15 @@ class InexactError(ValueError):
     exit_code = 1
 
 
-def export_run(ckpt_path: str, folder: str | None = None) -> tuple[Path, dict[str, float]]:
+def export_run(
+    ckpt_path: str, folder: str | None = None, ticker: str | None = None
+) -> tuple[Path, dict[str, float]]:
     """Write a run's best weights in every format, and run what can be run.
 
     Args:
         ckpt_path: a run folder, for its best checkpoint, or a checkpoint file.
         folder: where to write; None for `export` in the run folder.
+        ticker: of a run on several series, the one whose scaling goes into the files.
 
     Returns:
         The folder, and by file the largest difference from PyTorch, in scaled target units.
@@ -68,7 +71,7 @@ def export_run(ckpt_path: str, folder: str | None = None) -> tuple[Path, dict[st
     """
     run = open_run(ckpt_path)
     run.refuse_made_up_bars()
-    module, facts = run.module, run.facts
+    module, facts = run.module, run.facts.of_series(ticker)
     target = Path(folder) if folder else run.folder / "export"
     target.mkdir(parents=True, exist_ok=True)
     program = build_program(module.model, facts)
@@ -89,7 +92,7 @@ def export_run(ckpt_path: str, folder: str | None = None) -> tuple[Path, dict[st
         name: max(map(partial(_difference, facts), prices, expected, runs))
         for name, prices in made.items()
     }
-    description = _describe(run, inputs, differences)
+    description = _describe(run, facts, inputs, differences)
     write_json(target / "config.json", description)
     for name, off in differences.items():
         if not off <= TOLERANCE:
@@ -107,14 +110,16 @@ def _difference(facts: Any, made: Any, expected: Any, inputs: Any) -> float:
     return float((scaled[0] - scaled[1]).abs().max())
 
 
-def _describe(run: Run, inputs: Any, differences: dict[str, float]) -> dict[str, Any]:
+def _describe(
+    run: Run, facts: DataFacts, inputs: Any, differences: dict[str, float]
+) -> dict[str, Any]:
     """Return what somebody without this code needs to know of the files, as plain values."""
     calibration = run.calibration
     levels = (0.5, 0.8, 0.9, 0.95)
     quantiles = {str(level): calibration.quantile(level) for level in levels} if calibration else {}
     return {
         "config": run.module.hparams["config"],
-        "data": run.facts.to_dict(),
+        "data": facts.to_dict(),
         "inputs": {name: ["batch", *tensor.shape[1:]] for name, tensor in inputs.items()},
         "output": {"price": ["batch", 1]},
         "interval_half_widths_in_typical_daily_moves": quantiles,

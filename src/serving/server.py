@@ -111,7 +111,11 @@ class Connection(H11Protocol):
 
 
 def build_server(
-    ckpt_path: str, host: str = "127.0.0.1", port: int = 0, level: float = 0.9
+    ckpt_path: str,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    level: float = 0.9,
+    ticker: str | None = None,
 ) -> tuple[uvicorn.Server, socket.socket]:
     """Return the server and the socket it is to listen on.
 
@@ -120,6 +124,7 @@ def build_server(
         host: the address to listen on.
         port: 0 takes one that is free.
         level: share of days that the interval should cover.
+        ticker: of a run on several series, the one whose prices are sent.
 
     Raises:
         ValueError: the run cannot be served, or the port cannot be had.
@@ -133,7 +138,7 @@ def build_server(
         from src.serving.app import build_app
 
         torch.set_num_threads(1)
-        predictor = open_run(ckpt_path).predictor
+        predictor = open_run(ckpt_path).predictor_of(ticker)
         app = build_app(predictor, run=Path(ckpt_path).name, level=level)
     except BaseException:
         listening.close()

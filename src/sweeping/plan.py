@@ -19,6 +19,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from src.config.compose import check_override, compose_job, own_part
 from src.config.overrides import first_values, is_hydra, line, parse
+from src.files import files_at
 from src.sweeping.blocks import Wanted, chosen_blocks, factorial, union
 from src.sweeping.manifest import Job, Manifest, Plan, difference, find_sweep
 
@@ -171,13 +172,14 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 
 def fingerprint(config: DictConfig) -> str:
-    """Return a digest of a job's config, and of the file its prices come from."""
+    """Return a digest of a job's config, and of the files its prices come from."""
     path = OmegaConf.select(config, "data.path")
-    file = Path(path).expanduser() if path else None
-    if not file or not file.is_file():
-        return _digest(plain(config))
-    with file.open("rb") as prices:
-        return _digest([plain(config), hashlib.file_digest(prices, "sha256").hexdigest()])
+    digests = []
+    for file in files_at(path if isinstance(path, str) else list(path)) if path else ():
+        if file.is_file():
+            with file.open("rb") as prices:
+                digests.append(hashlib.file_digest(prices, "sha256").hexdigest())
+    return _digest([plain(config), *digests] if digests else plain(config))
 
 
 def _listed(

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from src.training.metrics import PriceMetrics, skill_score
 
 # B batch, T time steps, F features. A batch has x (B, T, F), y (B, 1) scaled target,
-# last_price (B, 1) and price (B, 1) in price units, index (B,) row of the day to predict.
+# last_price (B, 1) and price (B, 1) in price units, index (B,) row of the day to predict,
+# series (B,) the number of the series it is of.
 
 
 class Prior(Protocol):
@@ -32,7 +33,8 @@ class RegressionModule(pl.LightningModule):
 
     Args:
         model: maps x (B, T, F) to an output with `preds` (B, 1), scaled, and `weights` over time.
-        to_price: turns scaled predictions (B, 1) and last prices (B, 1) into prices (B, 1).
+        to_price: turns scaled predictions (B, 1) and last prices (B, 1) into prices (B, 1), told
+            which of several series each window is of (B,).
         optimizer: makes the optimiser from the parameters that are trained.
         prior: penalty on the pooling weights; None for none.
         hyperparameters: plain values saved in every checkpoint.
@@ -56,7 +58,7 @@ class RegressionModule(pl.LightningModule):
     def __init__(
         self,
         model: nn.Module,
-        to_price: Callable[[Tensor, Tensor], Tensor],
+        to_price: Callable[[Tensor, Tensor, Tensor], Tensor],
         optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
         prior: Prior | None = None,
         hyperparameters: Mapping[str, Any] | None = None,
@@ -168,7 +170,7 @@ class RegressionModule(pl.LightningModule):
     def _evaluate(self, batch: Any, stage: str) -> Tensor:
         preds = self(batch.x)
         self._squared_errors.append((preds - batch.y).square().flatten())
-        prices = self.to_price(preds, batch.last_price)
+        prices = self.to_price(preds, batch.last_price, batch.series)
         self._metrics(stage).update(prices, batch.last_price, batch.price)
         return prices
 

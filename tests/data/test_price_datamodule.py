@@ -15,6 +15,7 @@ from src.data import PriceDataModule, encode_closes, load_prices, preparation
 from src.data.preparation import prepare
 from src.data.reading import cache
 from src.data.reading.errors import DataError
+from src.data.reading.several import load_series
 
 CONFIGS = Path(__file__).parents[2] / "conf" / "data"
 BARS = {"features": "bars", "context_length": 20, "batch_size": 64}
@@ -50,7 +51,7 @@ def test_batches_keep_the_contract(settings):
     size, length, width = data.batch_size, data.context_length, data.num_features
     assert batch.x.shape == (size, length, width)
     assert batch.y.shape == batch.price.shape == batch.last_price.shape == (size, 1)
-    assert [field.dtype for field in batch] == [torch.float32] * 4 + [torch.int64]
+    assert [field.dtype for field in batch] == [torch.float32] * 4 + [torch.int64] * 2
     assert all(field.is_contiguous() for field in batch)
     assert len(data.feature_names) == len(data.feature_units) == width
     assert data.feature_mean.shape == data.feature_std.shape == (width,)
@@ -85,16 +86,16 @@ def test_no_raw_row_is_in_two_splits(settings):
 @every_setting
 def test_rows_after_the_training_split_leave_training_bitwise_the_same(settings, monkeypatch):
     before = ready(**settings)
-    end = before.rows["train"].stop
+    end = before.rows[0]["train"].stop
 
     def load_tampered(*args, **kwargs):
-        table = load_prices(*args, **kwargs)
+        (table,) = load_series(*args, **kwargs)
         columns = {name: values.copy() for name, values in table.columns.items()}
         for values in columns.values():
             values[end:] *= 10
-        return dataclasses.replace(table, columns=columns)
+        return (dataclasses.replace(table, columns=columns),)
 
-    monkeypatch.setattr(cache, "load_prices", load_tampered)
+    monkeypatch.setattr(cache, "load_series", load_tampered)
     monkeypatch.setattr(cache, "_load_and_prepare", cache._load_and_prepare.__wrapped__)
     after = ready(**settings)
     assert before.input_scaling == after.input_scaling
@@ -108,7 +109,7 @@ def test_rows_after_the_training_split_leave_training_bitwise_the_same(settings,
 
 def test_increasing_integers_show_no_off_by_one_in_any_split(make_table):
     data = prepare(
-        make_table(np.arange(1, 201)),
+        [make_table(np.arange(1, 201))],
         features="prices",
         context_length=5,
         input="price",

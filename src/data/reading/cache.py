@@ -7,54 +7,67 @@ from pathlib import Path
 from typing import Any
 
 from src.data.preparation import PreparedData, prepare
-from src.data.reading.sources import BAR_COLUMNS, PriceTable, ReadOptions, load_prices
+from src.data.reading.several import load_series
+from src.data.reading.sources import BAR_COLUMNS, ReadOptions
+from src.files import files_at
 
 
 def load_and_prepare(
-    source: str, path: str | None, options: ReadOptions, *, features: str, **preparation: Any
-) -> tuple[PriceTable, PreparedData]:
+    source: str,
+    path: str | tuple[str, ...] | None,
+    tickers: str | tuple[str, ...] | None,
+    options: ReadOptions,
+    *,
+    features: str,
+    **preparation: Any,
+) -> PreparedData:
     """Load and prepare prices, or return what an earlier call with the same arguments returned.
 
     A file that has changed since is read again. What is returned is shared: nothing may change it.
 
     Args:
-        source: As in `load_prices`.
-        path: As in `load_prices`.
-        options: As in `load_prices`.
+        source: As in `load_series`.
+        path: As in `load_series`.
+        tickers: As in `load_series`.
+        options: As in `load_series`.
         features: As in `prepare`.
         preparation: `accept` of `PriceTable.refuse_meaningless`; the other options of `prepare`.
 
     Returns:
-        The prices, and what becomes of them.
+        The prices and what becomes of them.
 
     Raises:
         DataError: If the prices cannot be used; a fault is not kept.
     """
     return _load_and_prepare(
-        _version(path), source, path, options, features=features, **preparation
+        _version(path), source, path, tickers, options, features=features, **preparation
     )
 
 
-def _version(path: str | None) -> tuple[Path, int, int] | None:
-    """Return what tells a file from what it was before; None if there is no file."""
-    file = Path(path).expanduser() if path is not None else None
-    if file is None or not file.is_file():
-        return None
-    return file.resolve(), file.stat().st_mtime_ns, file.stat().st_size
+def _version(path: str | tuple[str, ...] | None) -> tuple[tuple[Path, int, int], ...]:
+    """Return what tells files from what they were before."""
+    files = files_at(path) if path is not None else []
+    return tuple(
+        (file.resolve(), file.stat().st_mtime_ns, file.stat().st_size)
+        for file in files
+        if file.is_file()
+    )
 
 
 @lru_cache(maxsize=4)
 def _load_and_prepare(
-    version: tuple[Path, int, int] | None,
+    version: tuple[tuple[Path, int, int], ...],
     source: str,
-    path: str | None,
+    path: str | tuple[str, ...] | None,
+    tickers: str | tuple[str, ...] | None,
     options: ReadOptions,
     *,
     features: str,
     accept: tuple[str, ...],
     **preparation: Any,
-) -> tuple[PriceTable, PreparedData]:
+) -> PreparedData:
     columns = BAR_COLUMNS if features == "bars" else ("close",)
-    table = load_prices(source, path, columns=columns, options=options)
-    table.refuse_meaningless(accept)
-    return table, prepare(table, features=features, **preparation)
+    tables = load_series(source, path, tickers, columns=columns, options=options)
+    for table in tables:
+        table.refuse_meaningless(accept)
+    return prepare(tables, features=features, **preparation)

@@ -52,7 +52,7 @@ def read_cotahist(path: Path, options: ReadOptions) -> list[PriceTable]:
 
     Args:
         path: The file, plain or compressed.
-        options: `ticker` is what matters; bars of any market are read for one that is given.
+        options: The tickers are what matters; bars of any market are read for those given.
 
     Returns:
         The series, in the order of the file.
@@ -60,8 +60,10 @@ def read_cotahist(path: Path, options: ReadOptions) -> list[PriceTable]:
     Raises:
         DataError: If a field is no number, or the wanted ticker is not there.
     """
-    wanted = None if options.ticker is None else options.ticker.upper().encode()
-    bars, names = _bars(path, wanted)
+    given = options.tickers if options.ticker is None else (options.ticker,)
+    bars, names = _bars(path, {ticker.upper().encode() for ticker in given})
+    if not bars and options.tickers and options.ticker is None:
+        return []
     if not bars:
         raise _nothing_wanted(path, options.ticker, names)
     tables = []
@@ -84,7 +86,7 @@ def _nothing_wanted(path: Path, ticker: str | None, names: set[bytes]) -> DataEr
 
 
 def _bars(
-    path: Path, wanted: bytes | None
+    path: Path, wanted: set[bytes]
 ) -> tuple[dict[bytes, list[tuple[int, bytes]]], set[bytes]]:
     """Return line number and text of each wanted bar by ticker, and all tickers seen."""
     bars: dict[bytes, list[tuple[int, bytes]]] = {}
@@ -96,10 +98,10 @@ def _bars(
             if not line.startswith(_BAR):
                 continue
             ticker = line[first:last].rstrip()
-            if wanted is None:
+            if not wanted:
                 if line[market] == _SPOT:
                     bars.setdefault(ticker, []).append((number, line))
-            elif ticker == wanted:
+            elif ticker in wanted:
                 bars.setdefault(ticker, []).append((number, line))
             else:
                 names.add(ticker)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Protocol
 
 import numpy as np
@@ -27,6 +27,8 @@ class ReadOptions:
         decimal: `dot` or `comma`, the decimal sign.
         day_first: Whether 1/2/2020 is in February.
         ticker: Which series of the file to read.
+        tickers: Which ones, where several are read; none for all. One that is not there is no
+            error: it may be in another file.
         signed: Whether prices may be 0 or negative.
         needed: Columns that have to be there and right, besides date and close.
     """
@@ -35,6 +37,7 @@ class ReadOptions:
     decimal: str | None = None
     day_first: bool | None = None
     ticker: str | None = None
+    tickers: tuple[str, ...] = ()
     signed: bool = False
     needed: tuple[str, ...] = ()
 
@@ -45,8 +48,16 @@ class ReadOptions:
             raise ValueError(f"decimal must be dot or comma, got {self.decimal!r}")
 
     def __hash__(self) -> int:
-        columns = tuple(sorted(self.columns.items(), key=str))
-        return hash((columns, self.decimal, self.day_first, self.ticker, self.signed, self.needed))
+        return hash((tuple(sorted(self.columns.items(), key=str)), self._rest))
+
+    @property
+    def _rest(self) -> tuple[object, ...]:
+        return tuple(getattr(self, f.name) for f in fields(self) if f.name != "columns")
+
+    def takes(self, ticker: str) -> bool:
+        """Tell whether a series is among those asked for."""
+        wanted = self.tickers if self.ticker is None else (self.ticker,)
+        return not wanted or ticker.casefold() in {name.casefold() for name in wanted}
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,9 @@ def load_prices(
     if len(tables) > 1:
         names = [str(table.ticker) for table in tables]
         found = f"{len(names)} tickers: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
-        raise DataError(path, 1, 1, found, f"one; data.ticker={names[0]} takes it")
+        raise DataError(
+            path, 1, 1, found, f"one; data.ticker={names[0]} takes it, data.tickers=[...] several"
+        )
     return tables[0]
 
 

@@ -62,6 +62,9 @@ def read_tables(sheet: Sheet, options: ReadOptions) -> list[PriceTable]:
     if options.ticker is not None and len(found) > 1:
         names = [str(columns.ticker) for columns in found]
         found = [by_ticker[_choose(sheet, options.ticker, names)]]
+    found = [c for c in found if len(found) == 1 or options.takes(str(c.ticker))]
+    if not found:
+        return []
     for columns in found:
         _refuse_missing(sheet, columns, options.needed)
     numeric = sorted(
@@ -118,7 +121,7 @@ def _read(
             columns.why["volume"] = f"{sheet.name(roles['volume'])} is 0 throughout, not measured"
             columns.roles["volume"] = position
     source = _SheetRows(sheet, columns, _said_of_file(sheet, columns, instants))
-    groups = _groups(sheet, columns, options.ticker)
+    groups = _groups(sheet, columns, options)
     return [
         build_series(source, instants, values, rows, options, ticker) for ticker, rows in groups
     ]
@@ -156,9 +159,10 @@ def _said_of_file(sheet: Sheet, columns: Columns, instants: Instants) -> list[Pr
 
 
 def _groups(
-    sheet: Sheet, columns: Columns, ticker: str | None
+    sheet: Sheet, columns: Columns, options: ReadOptions
 ) -> list[tuple[str | None, np.ndarray]]:
     """Return ticker and rows of each series in a table, in the order of the file."""
+    ticker = options.ticker
     if "ticker" not in columns.roles:
         if ticker is not None and columns.ticker is None:
             expected = (
@@ -171,7 +175,8 @@ def _groups(
         return [(columns.ticker, np.arange(sheet.rows))]
     codes, found = pd.factorize(sheet.text(columns.roles["ticker"]))
     names = [str(name) for name in found]
-    wanted = names if ticker is None else [_choose(sheet, ticker, names)]
+    wanted = [n for n in names if options.takes(n)]
+    wanted = wanted if ticker is None else [_choose(sheet, ticker, names)]
     if ticker is None and len(names) == 1:
         return [(names[0], np.arange(sheet.rows))]
     order = np.argsort(codes, kind="stable")

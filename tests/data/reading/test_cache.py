@@ -32,7 +32,7 @@ def batches(datamodule):
 def test_a_second_run_reads_nothing_and_gets_the_same_batches(tmp_path, monkeypatch):
     write_prices(tmp_path / "prices.csv", range(100, 200))
     first = batches(set_up(tmp_path / "prices.csv"))
-    monkeypatch.setattr(prepared, "load_prices", None)
+    monkeypatch.setattr(prepared, "load_series", None)
     second = batches(set_up(tmp_path / "prices.csv"))
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
