@@ -76,11 +76,13 @@ class Diagnosis:
         findings: Root causes first, benign ones last.
         loss: Mean loss over the replayed batches; None when no batch could be replayed.
         num_batches: Batches replayed.
+        not_replayed: Why no batch could be replayed; empty where one was.
     """
 
     findings: tuple[Finding, ...] = ()
     loss: float | None = None
     num_batches: int = 0
+    not_replayed: str = ""
 
     @property
     def alarms(self) -> tuple[Finding, ...]:
@@ -104,6 +106,7 @@ class Diagnosis:
             "healthy": self.worst is None,
             "loss": to_plain(self.loss),
             "num_batches": self.num_batches,
+            "not_replayed": self.not_replayed,
             "findings": [finding.to_dict() for finding in self.findings],
         }
 
@@ -120,10 +123,13 @@ class Diagnosis:
             findings=tuple(findings),
             loss=None if loss is None else float(loss),
             num_batches=values["num_batches"],
+            not_replayed=values.get("not_replayed", ""),
         )
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: alarms first, with where, proof and remedy."""
+        if not self.findings and self.not_replayed:
+            return f"<p><b>Not known</b>: {escape(self.not_replayed)}.</p>"
         if not self.findings:
             return f"<p><b>Healthy</b>: no finding over {self.num_batches} batches.</p>"
         head = "".join(
@@ -136,6 +142,8 @@ class Diagnosis:
         return f"{title}<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
     def __str__(self) -> str:
+        if not self.findings and self.not_replayed:
+            return f"not known: {self.not_replayed}"
         if not self.findings:
             return f"healthy: no finding over {self.num_batches} batches"
         rows = [("cause", "where", "fraction", "confirmed", "benign", "remedy")]

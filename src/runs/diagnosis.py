@@ -14,6 +14,28 @@ from src.runs.opening import open_run
 from src.runs.what_if import Replay, replay_options
 from src.training.module import RegressionModule
 
+OVERRIDES = {
+    "misscaled_input": "norm=feature",
+    "saturated": "norm=feature",
+    "vanishing": "pooling=mean, model=lstm or a shorter data.context_length",
+    "exploding": "trainer.gradient_clip_val=1.0",
+    "overclipped": "trainer.gradient_clip_val=1.0",
+    "underflow": "trainer.precision=bf16-mixed",
+    "scaler_collapse": "trainer.precision=bf16-mixed",
+    "learning_rate_too_high": "optimizer.lr",
+    "learning_rate_too_low": "optimizer.lr",
+}
+"""What of a run's config does what the remedy of a cause asks for."""
+
+
+def in_our_terms(diagnosis: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a diagnosis as plain values whose remedies name the options of this project."""
+    findings = [dict(finding) for finding in diagnosis["findings"]]
+    for finding in findings:
+        if override := OVERRIDES.get(finding["cause"]):
+            finding["remedy"] = f"{finding['remedy']} Here: {override}."
+    return {**diagnosis, "findings": findings}
+
 
 def diagnose_run(ckpt_path: str, num_batches: int) -> dict[str, Any]:
     """Diagnose a run's checkpoint on training batches; without one, say what the run recorded.
@@ -78,7 +100,7 @@ def _diagnose(
     return {
         "batches": len(batches),
         "windows": sum(len(batch.x) for batch in batches),
-        "diagnosis": diagnosis.to_dict(),
+        "diagnosis": in_our_terms(diagnosis.to_dict()),
         "what_if": [_plain(row) for row in replay_options(config, datamodule, batches, trained)],
     }
 

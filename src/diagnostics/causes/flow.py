@@ -36,9 +36,7 @@ def _ends(over_time: Tensor) -> dict[str, float]:
 
 def find_exploding(symptoms: Symptoms) -> list[Candidate]:
     """Find gradients that grow by orders of magnitude on the way back."""
-    remedy = (
-        "Clip the gradient (trainer.gradient_clip_val=1.0) and lower the gain of these weights."
-    )
+    remedy = "Clip the gradient, to a norm of 1 say, and lower the gain of these weights."
     found = []
     for module in symptoms.called:
         over_time = module.input_over_time
@@ -105,8 +103,7 @@ def find_vanishing(symptoms: Symptoms) -> list[Candidate]:
                     fraction=1 - steps / len(over_time),
                     benign=symptoms.has_learned,
                     evidence={"steps_reached": steps, "steps": len(over_time), **_ends(over_time)},
-                    remedy="Shorten the window (data.context_length), use model=lstm, or pool over"
-                    " all steps (pooling=mean).",
+                    remedy="Shorten the sequences, use an LSTM or a GRU, or pool over all steps.",
                 )
             )
     path = _path(symptoms)

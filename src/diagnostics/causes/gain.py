@@ -164,7 +164,7 @@ def _saturated(
         module,
         fraction=share,
         evidence=evidence,
-        remedy="Scale the pre-activations down: normalise the inputs (norm=feature) or"
+        remedy="Scale the pre-activations down: normalise the inputs or"
         " re-initialise the weights with a smaller gain.",
     )
 

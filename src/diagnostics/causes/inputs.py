@@ -104,8 +104,8 @@ def find_dead_input(symptoms: Symptoms) -> list[Candidate]:
         rare = int(stats.rare.sum())
         evidence = {"zero_features": len(dead), "features": stats.features, "rare_features": rare}
         remedy = (
-            "Drop these features or repair their source, or set norm=feature if they are only"
-            " unscaled; a normalisation over the features would merely hide the zeros."
+            "Drop these features or repair their source, or scale each by itself if they are only"
+            " small; a normalisation over the features would merely hide the zeros."
         )
         made = not symptoms.structure.flat_data or module.name in symptoms.structure.unfed
         benign = made or len(dead) <= rare
@@ -194,7 +194,7 @@ def find_duplicate_input(symptoms: Symptoms) -> list[Candidate]:
             continue
         copies = [column for group in groups for column in group]
         hidden = _dead_before(symptoms, module, copies)
-        hint = " Their zeros are only hidden: norm=feature keeps features apart." if hidden else ""
+        hint = " Their zeros are only hidden: scale each by itself." if hidden else ""
         evidence = {
             "copies": len(copies),
             "groups": len(groups),

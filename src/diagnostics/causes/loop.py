@@ -86,8 +86,7 @@ def find_overclipped(symptoms: Symptoms) -> list[Candidate]:
                 Candidate(
                     fraction=1 - clip / size,
                     evidence={"clip": clip, "gradient": size, "left": clip / size},
-                    remedy="Raise the threshold to the usual gradient norm:"
-                    " trainer.gradient_clip_val=1.0.",
+                    remedy="Raise the threshold to the usual norm of the gradient, 1 say.",
                 )
             ]
     return []

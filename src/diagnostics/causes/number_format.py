@@ -36,8 +36,7 @@ def find_nonfinite(symptoms: Symptoms) -> list[Candidate]:
                     parameter,
                     fraction=float(bad.double().mean()),
                     evidence={"where": "parameter", "entries": int(bad.sum())},
-                    remedy="Go back to an earlier checkpoint and lower the learning rate"
-                    " (optimizer.lr=...).",
+                    remedy="Go back to an earlier checkpoint and lower the learning rate.",
                 )
             ]
     for module in symptoms.called:
@@ -132,7 +131,7 @@ def find_scaler_collapse(symptoms: Symptoms) -> list[Candidate]:
         Candidate(
             fraction=1.0,
             evidence={"loss_scale": now, "halvings": halvings},
-            remedy="Find what overflows in half precision, or use trainer.precision=bf16-mixed.",
+            remedy="Find what overflows in half precision, or use bfloat16 in its place.",
         )
     ]
 
@@ -166,7 +165,7 @@ def find_underflow(symptoms: Symptoms) -> list[Candidate]:
         Candidate(
             fraction=zeros / total,
             evidence={"zero_entries": zeros, "entries": total, "worst_parameter": worst.name},
-            remedy="Use trainer.precision=bf16-mixed, or 16-mixed with its gradient scaler.",
+            remedy="Use bfloat16, or float16 with a gradient scaler.",
         )
     ]
 

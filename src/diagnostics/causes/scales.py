@@ -59,7 +59,7 @@ def find_misscaled_input(symptoms: Symptoms) -> list[Candidate]:
             "largest_ratio": max(relative.values(), default=1.0),
             "smallest_ratio": min(relative.values(), default=1.0),
         }
-        remedy = "Bring the features to one scale: norm=feature."
+        remedy = "Bring the features to one scale: standardise each by itself."
         found.append(at_features(symptoms, module, columns, evidence, remedy))
     return found
 

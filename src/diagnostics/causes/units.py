@@ -19,7 +19,7 @@ MIN_ROWS = 8
 NO_GRADIENT = "no gradient back"
 SILENCED = "no gradient of its weights"
 REVIVE = (
-    "Re-initialise these units with a bias near 0 and lower the learning rate (optimizer.lr=...), "
+    "Re-initialise these units with a bias near 0 and lower the learning rate, "
     "or use a leaky activation."
 )
 BEHIND = "Look at what is done with the layer's output: something there silences these units."

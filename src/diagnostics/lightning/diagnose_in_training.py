@@ -1,7 +1,6 @@
 """From a suspicion during training to a diagnosis: replay the latest batches on a stand-in."""
 
 import dataclasses
-import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -16,15 +15,14 @@ from ..measuring.liveness import Sightings
 from ..symptoms.symptoms import TrainingContext
 from .stand_in import StandIn
 
-log = logging.getLogger(__name__)
-
 SHARDED_STRATEGIES = ("FSDPStrategy", "ModelParallelStrategy", "DeepSpeedStrategy")
 """Strategies under which one rank alone cannot run the model."""
+SHARDED = "no rank alone can replay a sharded model"
 
 
 def diagnose_in_training(
     trainer: Any, pl_module: nn.Module, batches: Sequence[Any], context: TrainingContext
-) -> Diagnosis | None:
+) -> Diagnosis:
     """Diagnose a module in training, and leave it and the training loop as they are.
 
     Under several processes all replay the first one's batches in the first one's context, whose
@@ -37,18 +35,20 @@ def diagnose_in_training(
         context: facts about the training loop.
 
     Returns:
-        The diagnosis; None where the module cannot be replayed.
+        The diagnosis; one that says why where the module cannot be replayed.
     """
-    if type(trainer.strategy).__name__ in SHARDED_STRATEGIES or not batches:
-        return None
+    if not batches:
+        return Diagnosis(not_replayed="no batch was seen")
+    if type(trainer.strategy).__name__ in SHARDED_STRATEGIES:
+        return Diagnosis(not_replayed=SHARDED)
     if trainer.world_size > 1:
         shared, context = trainer.strategy.broadcast((list(batches), context))
         batches = [trainer.strategy.batch_to_device(batch) for batch in shared]
     try:
         return _diagnose_each_optimizer(StandIn(trainer, pl_module), batches, context, trainer)
     except Exception as error:  # a foreign model may do anything; training must go on
-        log.warning("could not replay a batch for diagnosis: %s: %s", type(error).__name__, error)
-        return None
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        return Diagnosis(not_replayed=f"a batch could not be replayed: {reason}")
 
 
 def training_context(
@@ -159,12 +159,21 @@ def persistent_part(
 
 
 def from_measurements(
-    measurement: Measurement | None, sightings: Sightings, names: Sequence[str] | None
+    measurement: Measurement | None,
+    sightings: Sightings,
+    names: Sequence[str] | None,
+    reason: str,
 ) -> Diagnosis:
-    """Return what the measurements alone say, where no batch can be replayed."""
-    if measurement is None:
-        return Diagnosis()
-    return Diagnosis(findings=tuple(unconfirmed_findings(measurement, sightings, names)))
+    """Return what the measurements alone say, where no batch can be replayed.
+
+    Zeros may be of the model's making, which only a replay tells: they are no finding, unless the
+    model is sharded and never can be replayed.
+    """
+    found: list[Finding] = []
+    if measurement is not None:
+        found = unconfirmed_findings(measurement, sightings, names)
+    kept = [finding for finding in found if reason == SHARDED or finding.cause == "nonfinite"]
+    return Diagnosis(findings=tuple(kept), not_replayed=reason)
 
 
 def unconfirmed_findings(

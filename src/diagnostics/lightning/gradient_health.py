@@ -138,6 +138,7 @@ class GradientHealth(Callback):
         self._suspects: set[Suspicion] = set()
         self._examined: set[Suspicion] = set()
         self._replays = 0
+        self._said_why_not = False
         self._steps_before: list[int] = self._restored.pop("steps", [])
         vars(self).update(self._restored)
         self._restored = {}
@@ -290,9 +291,12 @@ class GradientHealth(Callback):
         names, sightings = feature_names(trainer), self._windows.sightings
         context = training_context(trainer, self.measurements, self._losses)
         diagnosis = diagnose_in_training(trainer, pl_module, list(self._batches), context)
-        if diagnosis is None:
+        if diagnosis.not_replayed:
             latest = self.measurements[-1] if self.measurements else None
-            diagnosis = from_measurements(latest, sightings, names)
+            diagnosis = from_measurements(latest, sightings, names, diagnosis.not_replayed)
+            if trainer.is_global_zero and not self._said_why_not:
+                log.warning("no diagnosis: %s", diagnosis.not_replayed)
+            self._said_why_not = True
         parts = [persistent_part(finding, sightings, names) for finding in diagnosis.findings]
         self.diagnosis = replace(diagnosis, findings=tuple(f for f in parts if f is not None))
         show_diagnosis(self._writer, self.diagnosis, trainer.global_step)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 
-from ..isolation import untouched
+from ..isolation import copyable, untouched
 from ..symptoms.replay import held_by
 
 COMPILED_METHODS = ("forward", "training_step", "validation_step", "test_step", "predict_step")
@@ -42,7 +42,11 @@ class StandIn:
         scaled = getattr(trainer.precision_plugin, "scaler", None) is not None
         self._aliases = {p: _alias(p, not scaled) for p in pl_module.parameters()}
         self._shared = _shared_with_copy(trainer, pl_module)
-        memo = self._shared | {id(p): alias for p, alias in self._aliases.items()}
+        memo = (
+            copyable(pl_module)
+            | self._shared
+            | {id(p): alias for p, alias in self._aliases.items()}
+        )
         self.module: Any = copy.deepcopy(pl_module, memo)
         _uncompile(self.module)
         self._pending: list[Tensor] = []
@@ -101,7 +105,7 @@ class StandIn:
 
     def _copy(self, memo: dict[int, Any]) -> nn.Module:
         """Copy the stand-in with parameters of its own, and keep it cut off."""
-        memo |= self._shared
+        memo |= copyable(self.module) | self._shared
         del self.module.__dict__["__deepcopy__"]
         try:
             twin = copy.deepcopy(self.module, memo)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from src.diagnostics import Diagnosis, Finding, TrainingContext
+from src.diagnostics.lightning import GradientHealth
 from src.diagnostics.lightning.diagnose_in_training import (
     diagnose_in_training,
     persistent_part,
@@ -19,6 +20,8 @@ from src.diagnostics.lightning.diagnose_in_training import (
 from src.diagnostics.lightning.stand_in import StandIn
 from src.diagnostics.measuring.liveness import Sightings
 from tests.diagnostics.lightning.small_modules import FEATURES, Adversaries, Plain, fit, loader
+
+NOTHING_KNOWN = TrainingContext()
 
 
 def batch() -> Any:
@@ -72,7 +75,6 @@ def test_a_replay_leaves_the_module_the_loggers_and_the_generators_as_they_are(
     state, logged, seen = torch.get_rng_state(), logger.logged, list(module.seen)
     capsys.readouterr()
     diagnosis = diagnose_in_training(trainer, module, [replayed], TrainingContext())
-    assert diagnosis is not None
     assert diagnosis.worst is not None
     assert diagnosis.worst.cause == "dead_input"
     assert all(torch.equal(module.state_dict()[key], value) for key, value in before.items())
@@ -99,6 +101,44 @@ def test_the_stand_in_shares_weights_and_data_and_copies_the_rest(tmp_path: Path
     (first,), (second,) = (replay.losses(m, batch()) for m in (twin, deeper))
     assert first[0].requires_grad
     assert second[0].requires_grad
+
+
+def test_a_module_that_keeps_results_with_a_graph_in_a_list_is_replayed(tmp_path: Path) -> None:
+    class Keeping(Plain):
+        def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+            loss = super().training_step(batch, batch_idx)
+            self.kept = [{"outputs": self.net(batch[0])}]
+            return loss
+
+    module = Keeping()
+    diagnosis = diagnose_in_training(trained(module, tmp_path), module, [batch()], NOTHING_KNOWN)
+    assert not diagnosis.not_replayed
+    assert diagnosis.worst is not None
+    assert diagnosis.worst.cause == "dead_input"
+
+
+class OnlyForReal(Plain):
+    """A training step that raises wherever it is called by anything but a Trainer."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        if not isinstance(self._trainer, pl.Trainer):
+            raise RuntimeError("only for real")
+        return super().training_step(batch, batch_idx)
+
+
+def test_what_cannot_be_replayed_is_said_once_and_guessed_at_never(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    health = GradientHealth(every_n_steps=1, details_every_n_steps=1, needed_windows=1)
+    fit(OnlyForReal(), [health], tmp_path, epochs=1)
+    assert health.diagnosis is not None
+    assert health.diagnosis.findings == ()
+    assert (
+        str(health.diagnosis)
+        == "not known: a batch could not be replayed: RuntimeError: only for real"
+    )
+    assert health.alerts == []
+    assert caplog.text.count("only for real") == 1
 
 
 def test_hooks_on_the_parameters_do_not_fire_in_a_replay(tmp_path: Path) -> None:
@@ -169,21 +209,17 @@ def test_a_loss_for_diagnosis_is_used_instead_of_the_training_step(tmp_path: Pat
     assert [loss.item() for loss, _ in replay.losses(replay.module, batch())] == [42.0]
 
 
-def test_a_module_that_cannot_be_replayed_is_diagnosed_from_its_measurements(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    from src.callbacks import GradientHealth
-
+def test_a_module_that_cannot_be_copied_is_measured_and_not_judged(tmp_path: Path) -> None:
     class Stubborn(Plain):
         def __deepcopy__(self, memo: Any) -> Any:
             raise TypeError("one of a kind")
 
     health = GradientHealth()
     fit(Stubborn(), [health], tmp_path, epochs=1)
-    assert "one of a kind" in caplog.text
     assert health.diagnosis is not None
-    causes = {(f.cause, f.indices, f.confirmed) for f in health.diagnosis.findings}
-    assert ("dead_input", (4, 5), None) in causes
+    assert "one of a kind" in health.diagnosis.not_replayed
+    assert health.diagnosis.findings == ()
+    assert health.report()["zero_grad_fraction"]["net.0.weight"] == pytest.approx(2 / 6)
 
 
 def test_the_loop_is_described_to_the_diagnosis(tmp_path: Path) -> None:
