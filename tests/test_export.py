@@ -9,9 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from src.data import load_prices
+from src.data.reading.sources import ReadOptions
 from src.export import main
 from src.runs.opening import open_run
 from src.serving.formats import TOLERANCE, build_program, example_inputs, export_run, run_onnx
+from tests.data.reading.market import bar, make_bars, table
 
 TINY_LSTM = ("experiment=price_lstm", "model.hidden_size=4", "data.context_length=10")
 
@@ -91,6 +94,26 @@ def test_a_program_holds_the_scalings_of_its_run(kept_run, preset):
 def test_other_models_leave_as_well(kept_run, tmp_path, overrides):
     _, differences = export_run(str(kept_run(*overrides)), str(tmp_path))
     assert max(differences.values()) < TOLERANCE
+
+
+def test_columns_of_the_file_are_inputs_of_the_program(tiny_run, tmp_path):
+    bars = make_bars(count=150)
+    rows = [(row[0], row[4], 1000 + n % 7) for n, row in enumerate(bar(bars))]
+    (tmp_path / "my.csv").write_text(table([("Date", "Close", "mood"), *rows]))
+    options = ("data.extra=[mood]", "data.context_length=5", "data.batch_size=8")
+    folder = tiny_run("experiment=price_lstm", f"data.path={tmp_path / 'my.csv'}", *options)
+    target, differences = export_run(str(folder), str(tmp_path / "files"))
+    assert max(differences.values()) < TOLERANCE
+    inputs = json.loads((target / "config.json").read_text())["inputs"]
+    assert inputs == {"closes": ["batch", 5], "extra": ["batch", 5, 1]}
+    # Other values of the column give another price, as the model itself does.
+    closes = torch.tensor([bars.close[:5]])
+    run = open_run(folder)
+    table_ = load_prices(path=str(tmp_path / "my.csv"), options=ReadOptions(extra=("mood",)))
+    shown = run.predictor.forecast(run.predictor.windows_of_table(table_, None))
+    extra = torch.tensor([[[1000.0 + n] for n in range(5)]])
+    price = run_onnx(target / "model.onnx", {"closes": closes, "extra": extra})
+    assert float(price) == pytest.approx(shown.predicted_price[0], rel=1e-5)
 
 
 def test_a_run_that_is_not_there_is_one_line(monkeypatch, capsys):

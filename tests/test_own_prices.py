@@ -95,3 +95,29 @@ def test_a_file_is_found_by_its_name_as_it_is(write_csv, tmp_path, monkeypatch, 
     with pytest.raises(SystemExit, match="2"):
         train.main()
     assert f"{name}:21:1: found 20 rows of prices, expected at least" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("features", ["prices", "bars"])
+def test_columns_of_ones_own_go_from_the_file_to_diagnosis_and_forecasts(
+    tiny_run, write_csv, features
+):
+    from src.runs.diagnosis import diagnose_run
+    from src.runs.opening import open_run
+    from src.serving.forecasts import forecasts as predict
+
+    bars = make_bars(count=320)
+    rows = [(*row, n % 7) for n, row in enumerate(bar(bars))]
+    path = write_csv(table([(*HEAD, "mood"), *rows]))
+    preset = ("experiment=bars_transformer", *PRESET[1:]) if features == "bars" else PRESET
+    folder = tiny_run(
+        *preset, f"data.path={path}", "data.extra=[mood]", "trainer.limit_test_batches=1.0"
+    )
+    told = predict(str(folder), str(path), windows="all")["forecasts"]
+    by_day = {row["last_day"]: row["predicted_price"] for row in told}
+    for before, row in zip(forecasts(folder), forecasts(folder)[1:], strict=False):
+        expected = float(row["predicted_price"])
+        assert by_day[before["date"]] == pytest.approx(expected, rel=1e-6)
+    assert open_run(folder).datamodule.feature_names[-1] == "extra_mood"
+    assert diagnose_run(str(folder), 1)["batches"] == 1
+    with pytest.raises(ValueError, match=r"needs open|trained with data.extra=\[mood\]"):
+        open_run(folder).predict(bars.close)

@@ -75,6 +75,7 @@ RULES: dict[str, dict[str, Rule]] = {
     "data": {
         "path": either(NULL, PATH, PATHS),
         "tickers": either(NULL, one_of("all"), TEXTS),
+        "extra": either(NULL, TEXTS),
         "seed": whole(0),
     },
     "dropout": {"input": DECAY, "projection": DECAY, "encoder": DECAY},

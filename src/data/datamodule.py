@@ -56,6 +56,8 @@ class PriceDataModule(pl.LightningDataModule):
             at the same dates.
         decimal: Its decimal sign, `dot` or `comma`, where the file does not tell.
         day_first: Whether 1/2/2020 is in February, where the file does not tell.
+        extra: Names of further columns of the file that become features, each scaled by its
+            training part.
         accept: Kinds of warning, such as `split`, at which training does not stop.
         context_length: T, the bars that a window shows.
         target: `log_return`, `residual` (price minus last price) or `price` of the following bar.
@@ -84,6 +86,7 @@ class PriceDataModule(pl.LightningDataModule):
         tickers: str | Sequence[str] | None = None,
         decimal: str | None = None,
         day_first: bool | None = None,
+        extra: Sequence[str] | None = None,
         accept: Sequence[str] | None = None,
         context_length: int = 60,
         target: str = "log_return",
@@ -121,6 +124,7 @@ class PriceDataModule(pl.LightningDataModule):
             decimal=decimal,
             day_first=day_first,
             ticker=None if ticker is None else str(ticker),
+            extra=tuple(extra or ()),
             signed=target != "log_return" and input == "price" and features == "prices",
         )
         self.accept = tuple(accept or ())
@@ -156,6 +160,7 @@ class PriceDataModule(pl.LightningDataModule):
         # Copies: a model takes them over, and loading a checkpoint writes into a model's tensors.
         self.feature_mean, self.feature_std = data.mean.clone(), data.std.clone()
         self.input_scaling, self.target_scaling = data.input_scaling, data.target_scaling
+        self.extra_scalings = data.extra
         self.persistence = persistence_of(data.target_scaling)
         if changes := self._feature_changes:
             # Statistics are those after the last event: what a trained model was left with.

@@ -36,6 +36,7 @@ class DataFacts:
         target_scaling: What turns scaled predictions into prices.
         frequency: The usual distance between bars; None in checkpoints of earlier times.
         series: The tickers of several series, whose scalings then hold a number for each.
+        extra: What scales each further column, named by its kind.
     """
 
     features: str
@@ -46,6 +47,7 @@ class DataFacts:
     target_scaling: TargetScaling
     frequency: str | None = None
     series: tuple[str, ...] = ()
+    extra: tuple[Scaling, ...] = ()
 
     @classmethod
     def of(cls, datamodule: PriceDataModule) -> DataFacts:
@@ -59,6 +61,7 @@ class DataFacts:
             datamodule.target_scaling,
             datamodule.frequency,
             datamodule.series,
+            datamodule.extra_scalings,
         )
 
     def of_series(self, ticker: str | None, key: str = "ticker") -> DataFacts:
@@ -88,6 +91,7 @@ class DataFacts:
             input_scaling=scaling.of(number) if scaling else None,
             target_scaling=self.target_scaling.of(number),
             series=(),
+            extra=tuple(scaling.of(number) for scaling in self.extra),
         )
 
     @property
@@ -99,6 +103,11 @@ class DataFacts:
     def persistence(self) -> Persistence:
         """How "tomorrow = today" reads as a scaled prediction."""
         return persistence_of(self.target_scaling)
+
+    @property
+    def extra_names(self) -> tuple[str, ...]:
+        """Names of the further columns that a file has to have."""
+        return tuple(scaling.kind for scaling in self.extra)
 
     @property
     def takes_any_price(self) -> bool:
@@ -121,6 +130,7 @@ class DataFacts:
             "target_scaling": asdict(self.target_scaling),
             "frequency": self.frequency,
             **({"series": list(self.series)} if self.series else {}),
+            **({"extra": [asdict(scaling) for scaling in self.extra]} if self.extra else {}),
         }
 
     @classmethod
@@ -141,6 +151,7 @@ class DataFacts:
             target_scaling=TargetScaling(**_frozen(values["target_scaling"])),
             frequency=values.get("frequency"),
             series=tuple(values.get("series", ())),
+            extra=tuple(Scaling(**_frozen(own)) for own in values.get("extra", ())),
         )
         for name, is_possible in facts._possible().items():
             if not is_possible:
@@ -159,6 +170,8 @@ class DataFacts:
             "input_scaling": is_price == (scaling is not None)
             and (scaling is None or _is_possible(scaling, INPUTS, self.series)),
             "target_scaling": _is_possible(self.target_scaling, TARGETS, self.series),
+            "extra": all(_is_possible(own, (str(own.kind),), self.series) for own in self.extra)
+            and len(self.extra) < len(mean),
             "series": all(isinstance(name, str) for name in self.series),
         }
 

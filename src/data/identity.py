@@ -78,7 +78,8 @@ def how_it_differs(before: Mapping[str, Any], table: PriceTable) -> str | None:
 def _digest(table: PriceTable, rows: int) -> str:
     """Return the SHA-256 of dates and prices of the first rows."""
     digest = hashlib.sha256(table.dates[:rows].astype("datetime64[s]").tobytes())
-    for name in sorted(table.columns):
+    columns = {**table.columns, **{f"extra:{name}": v for name, v in table.extra.items()}}
+    for name in sorted(columns):
         digest.update(name.encode())
-        digest.update(table.columns[name][:rows].astype("float64").tobytes())
+        digest.update(columns[name][:rows].astype("float64").tobytes())
     return digest.hexdigest()

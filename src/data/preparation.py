@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from src.data.features.bars import WARMUP_ROWS, FeatureTable, bar_features
+from src.data.features.extra import extra_values, with_extra
 from src.data.reading.checks import say_date
 from src.data.reading.errors import DataError
 from src.data.reading.sources import PriceTable
-from src.data.scaling import InputScaling, TargetScaling, fit_input_scaling, fit_target_scaling
+from src.data.scaling import (
+    InputScaling,
+    Scaling,
+    TargetScaling,
+    fit_affine,
+    fit_input_scaling,
+    fit_target_scaling,
+)
 from src.data.split import SPLITS, chronological_split, rows_needed, split_by_date
 from src.data.windows import WindowDataset
 
+Fitted = tuple[str, float, float]
 FEATURES = ("prices", "bars")
 FEWEST_WINDOWS = 20
 """Training windows that a series among several has to have: its scaling comes from them."""
@@ -39,6 +48,7 @@ class PreparedData:
         mean: Mean of each feature over the training split (F,).
         std: Its standard deviation (F,); 1 for a constant feature.
         notes: What is to be said of series that were left out.
+        extra: What scales each further column, named by its kind.
     """
 
     tables: tuple[PriceTable, ...]
@@ -50,6 +60,7 @@ class PreparedData:
     mean: Tensor
     std: Tensor
     notes: tuple[str, ...] = ()
+    extra: tuple[Scaling, ...] = ()
 
 
 def prepare(
@@ -85,7 +96,7 @@ def prepare(
         tables, rows, notes = split_tables(tables, warmup, context_length, split)
     if len(tables) == 1:
         rows = [split_rows(tables[0], warmup, context_length, split)]
-    columns, inputs, targets = [], [], []
+    columns, inputs, targets, extras = [], [], [], []
     for table, parts in zip(tables, rows, strict=True):
         train_closes = table.close[parts["train"].start : parts["train"].stop]
         if features == "bars":
@@ -93,9 +104,30 @@ def prepare(
         else:
             columns.append(_close_feature(table, _CLOSE_UNITS[input]))
             inputs.append(fit_input_scaling(train_closes, context_length, input, scaler))
+        if table.extra:
+            extras.append(_fit_extra(table, parts["train"]))
+            values = extra_values(table, extras[-1], parts["train"].start)
+            columns[-1] = with_extra(columns[-1], values, list(table.extra))
         is_one = len(tables) == 1
         targets.append(fit_target_scaling(train_closes, context_length, target, scaler, is_one))
-    return cut_windows(tables, columns, rows, context_length, inputs or None, targets, notes)
+    data = cut_windows(tables, columns, rows, context_length, inputs or None, targets, notes)
+    return replace(data, extra=_joined(extras)) if extras else data
+
+
+def _fit_extra(table: PriceTable, train: range) -> list[Fitted]:
+    """Return name, mean and standard deviation of each further column over the training rows."""
+    return [
+        (name, *fit_affine(values[train.start : train.stop], "standard"))
+        for name, values in table.extra.items()
+    ]
+
+
+def _joined(extras: Sequence[Sequence[Fitted]]) -> tuple[Scaling, ...]:
+    """Return one scaling for each further column; of several series with a number for each."""
+    each = [[Scaling(*fitted) for fitted in own] for own in extras]
+    if len(each) == 1:
+        return tuple(each[0])
+    return tuple(Scaling.join(same) for same in zip(*each, strict=True))
 
 
 def split_rows(

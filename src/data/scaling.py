@@ -79,6 +79,12 @@ class Scaling:
         assert isinstance(self.scale, tuple)
         return replace(self, offset=self.offset[series], scale=self.scale[series])
 
+    def numbers(self) -> tuple[str, float, float]:
+        """Return kind, offset and scale of a scaling of one series."""
+        assert not isinstance(self.offset, tuple)
+        assert not isinstance(self.scale, tuple)
+        return self.kind, self.offset, self.scale
+
     def _numbers(self, like: Tensor, series: Tensor | None) -> tuple[float | Tensor, ...]:
         """Return offset and scale, those of windows of several series (B, 1, ...) as tensors."""
         if not isinstance(self.offset, tuple):
@@ -102,12 +108,14 @@ class InputScaling(Scaling):
         """Scale windows of closes.
 
         Args:
-            closes: (B, T, 1) in price units.
+            closes: (B, T, 1) in price units; further features after them are left as they are.
             series: Which of several series each window is of (B,).
 
         Returns:
             Model input (B, T, 1), about 1 in size.
         """
+        if closes.shape[-1] > 1:
+            return torch.cat([self(closes[..., :1], series), closes[..., 1:]], dim=-1)
         offset, scale = self._numbers(closes, series)
         if self.kind == "relative":
             return torch.log(closes / closes[:, -1:]) / scale

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from src.data.facts import DataFacts
 from src.data.features.bars import WARMUP_ROWS, bar_features
+from src.data.features.extra import extra_values
 from src.data.reading.errors import DataError
 from src.data.reading.sources import PriceTable
 from src.data.scaling import encode_closes
@@ -103,6 +104,12 @@ class Predictor:
                 "this run was trained on data=bars, which needs open, high, low, close and volume; "
                 "closes alone are not enough"
             )
+        if self.facts.extra:
+            names = ", ".join(self.facts.extra_names)
+            raise ValueError(
+                f"this run was trained with data.extra=[{names}]: closes alone are not enough, "
+                "give a file with these columns"
+            )
         x, _ = encode_closes(closes, self.facts.input_scaling, self.facts.takes_any_price)
         return Windows(x, np.asarray(closes, dtype=np.float64))
 
@@ -134,11 +141,19 @@ class Predictor:
         first = 0 if last is None else -last
         view = np.lib.stride_tricks.sliding_window_view
         closes = view(table.close[warmup:], steps)[first:].copy()
-        if not is_bars:
+        if not is_bars and not self.facts.extra:
             return self.windows_of_closes(closes)
-        features = bar_features(table).values
-        x = np.ascontiguousarray(view(features, steps, axis=0)[first:].swapaxes(1, 2))
-        return Windows(torch.from_numpy(x), closes)
+        parts = []
+        if is_bars:
+            parts.append(_windows_over(bar_features(table).values, steps, first))
+        else:
+            assert self.facts.input_scaling is not None
+            x, _ = encode_closes(closes, self.facts.input_scaling, self.facts.takes_any_price)
+            parts.append(x)
+        if self.facts.extra:
+            scalings = [s.numbers() for s in self.facts.extra]
+            parts.append(_windows_over(extra_values(table, scalings, warmup), steps, first))
+        return Windows(torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0], closes)
 
     def _run(self, x_ntf: Tensor) -> Tensor:
         preds = []
@@ -147,6 +162,12 @@ class Predictor:
                 padding = block.new_zeros(self.block_size - len(block), *block.shape[1:])
                 preds.append(self.model(torch.cat([block, padding]))[: len(block)])
         return torch.cat(preds)
+
+
+def _windows_over(features: np.ndarray, steps: int, first: int) -> Tensor:
+    """Return windows (N, T, F) over features of rows, from one of them on."""
+    view = np.lib.stride_tricks.sliding_window_view(features, steps, axis=0)
+    return torch.from_numpy(np.ascontiguousarray(view[first:].swapaxes(1, 2)))
 
 
 def bitwise_block_size(

@@ -82,6 +82,11 @@ def build_app(predictor: Predictor, run: str, level: float = 0.9) -> FastAPI:
             "the service takes closes, and this run was trained on data=bars; "
             "serve a run on data=prices, or use python -m src.predict"
         )
+    if predictor.facts.extra:
+        raise ValueError(
+            "the service takes closes, and this run was trained with "
+            f"data.extra=[{', '.join(predictor.facts.extra_names)}]; use python -m src.predict"
+        )
     steps, calibration = predictor.facts.context_length, predictor.calibration
     coverage = None if calibration is None else calibration.coverage(level)
     shown_level = None if calibration is None else level

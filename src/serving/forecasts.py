@@ -87,7 +87,7 @@ def _tables(
         return [(predictor, days, replace(t, ticker=reading.ticker)) for days, t in undated]
     facts = run.facts
     columns = BAR_COLUMNS if facts.features == "bars" else ("close",)
-    options = replace(reading, signed=facts.takes_any_price)
+    options = replace(reading, signed=facts.takes_any_price, extra=facts.extra_names)
     if facts.series:
         tables = _known(run, path, columns, options)
     else:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -115,8 +115,11 @@ def _describe(
 ) -> dict[str, Any]:
     """Return what somebody without this code needs to know of the files, as plain values."""
     calibration = run.calibration
-    levels = (0.5, 0.8, 0.9, 0.95)
-    quantiles = {str(level): calibration.quantile(level) for level in levels} if calibration else {}
+    quantiles = {}
+    for level in (0.5, 0.8, 0.9, 0.95):
+        if calibration is not None:
+            with suppress(ValueError):  # too few validation windows for so wide an interval
+                quantiles[str(level)] = calibration.quantile(level)
     return {
         "config": run.module.hparams["config"],
         "data": facts.to_dict(),
@@ -148,6 +151,32 @@ class ClosesProgram(nn.Module):
         return self.facts.to_price(preds, closes_bt1[:, -1])
 
 
+class ExtraProgram(nn.Module):
+    """Closes (B, T) and columns of the file (B, T, E) to the following day's price (B, 1).
+
+    Args:
+        model: Maps scaled windows (B, T, 1 + E) to an output with `preds` (B, 1).
+        facts: Sizes and scalings of its data.
+    """
+
+    def __init__(self, model: nn.Module, facts: DataFacts) -> None:
+        super().__init__()
+        self.model, self.facts = model, facts
+        self.offset: Tensor
+        self.scale: Tensor
+        _, offsets, scales = zip(*(scaling.numbers() for scaling in facts.extra), strict=True)
+        self.register_buffer("offset", torch.tensor(offsets))
+        self.register_buffer("scale", torch.tensor(scales))
+
+    def forward(self, closes: Tensor, extra: Tensor) -> Tensor:
+        """Forecast from raw closes and columns."""
+        assert self.facts.input_scaling is not None
+        closes_bt1 = closes.unsqueeze(-1)
+        scaled = (extra - self.offset) / self.scale
+        x_btf = torch.cat([self.facts.input_scaling(closes_bt1), scaled], dim=-1)
+        return self.facts.to_price(self.model(x_btf).preds, closes_bt1[:, -1])
+
+
 class BarsProgram(nn.Module):
     """Features (B, T, F) and last prices (B, 1) to the following day's price (B, 1).
 
@@ -167,7 +196,9 @@ class BarsProgram(nn.Module):
 
 def build_program(model: nn.Module, facts: DataFacts) -> nn.Module:
     """Return the program that fits the data a model was trained on, in evaluation mode."""
-    program = BarsProgram if facts.input_scaling is None else ClosesProgram
+    if facts.input_scaling is None:
+        return BarsProgram(model, facts).eval()
+    program = ExtraProgram if facts.extra else ClosesProgram
     return program(model, facts).eval()
 
 
@@ -182,6 +213,10 @@ def example_inputs(facts: DataFacts, batch: int, seed: int = 0) -> dict[str, Ten
     generator = torch.Generator().manual_seed(seed)
     shape = (batch, facts.context_length)
     closes = 100 * torch.exp(0.01 * torch.randn(shape, generator=generator).cumsum(1))
+    if facts.input_scaling is not None and facts.extra:
+        _, offsets, scales = zip(*(scaling.numbers() for scaling in facts.extra), strict=True)
+        noise = torch.randn(*shape, len(facts.extra), generator=generator)
+        return {"closes": closes, "extra": torch.tensor(offsets) + torch.tensor(scales) * noise}
     if facts.input_scaling is not None:
         return {"closes": closes}
     noise = torch.randn(*shape, facts.num_features, generator=generator)

@@ -34,6 +34,18 @@ _GROUPS = {
 }
 
 
+_EXTRA = """\
+## Extra
+
+`data.extra=[rsi,sentiment]` adds columns of your own file, as `extra_rsi` and `extra_sentiment`, to
+`features=bars` and to the closes of `features=prices`. The value of a bar is that of its own row,
+less the mean of the training rows, over their standard deviation. A missing value is the last one
+before it, which is said with the number of bars and the first date; bars before the first value are
+left out. No value is taken from a later row. Whether a value was known when its bar closed, only
+its maker can tell: a sentiment of the evening's news was not.
+"""
+
+
 def page(table: PriceTable) -> str:
     """Return the page that lists all features.
 
@@ -50,7 +62,7 @@ def page(table: PriceTable) -> str:
         first = int(np.argmax(np.isfinite(feature.values))) + 1
         meaning = feature.meaning.replace("|", "\\|")
         parts[-1] += f"\n| `{group}_{feature.name}` | {feature.unit} | {meaning} | {first} |"
-    return "\n\n".join(part.strip() for part in parts) + "\n"
+    return "\n\n".join(part.strip() for part in [*parts, _EXTRA]) + "\n"
 
 
 if __name__ == "__main__":

@@ -60,6 +60,9 @@ def read_cotahist(path: Path, options: ReadOptions) -> list[PriceTable]:
     Raises:
         DataError: If a field is no number, or the wanted ticker is not there.
     """
+    if options.extra:
+        expected = "no data.extra: the layout has no further columns"
+        raise DataError(path, 1, 1, "a COTAHIST", expected)
     given = options.tickers if options.ticker is None else (options.ticker,)
     bars, names = _bars(path, {ticker.upper().encode() for ticker in given})
     if not bars and options.tickers and options.ticker is None:

@@ -11,6 +11,7 @@ import numpy as np
 from src.data.reading.checks import PriceWarning, check_series, frequency_of, is_intraday, say_date
 from src.data.reading.dates import EXPECTED, Instants, is_clock
 from src.data.reading.errors import DataError
+from src.data.reading.extra import PREFIX, known_by_then
 from src.data.reading.names import ROLES
 from src.data.reading.numerals import DECIMALS
 
@@ -31,6 +32,7 @@ class ReadOptions:
             error: it may be in another file.
         signed: Whether prices may be 0 or negative.
         needed: Columns that have to be there and right, besides date and close.
+        extra: Names of further columns that are wanted as features.
     """
 
     columns: Mapping[str, str | int | None] = field(default_factory=dict)
@@ -40,10 +42,12 @@ class ReadOptions:
     tickers: tuple[str, ...] = ()
     signed: bool = False
     needed: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         by_hand = {role: name for role, name in self.columns.items() if name is not None}
         object.__setattr__(self, "columns", by_hand)
+        object.__setattr__(self, "extra", tuple(map(str, self.extra or ())))
         if self.decimal is not None and self.decimal not in DECIMALS:
             raise ValueError(f"decimal must be dot or comma, got {self.decimal!r}")
 
@@ -79,6 +83,7 @@ class PriceTable:
         warnings: What is odd in the series.
         lines: Line of the file on which each warning begins, 1 where it is the whole file.
         ends: First and last date in UTC, as far as the file tells.
+        extra: Further columns (N,) that were asked for by name, finite, in their own units.
     """
 
     name: str
@@ -92,6 +97,7 @@ class PriceTable:
     warnings: tuple[PriceWarning, ...] = ()
     lines: tuple[int, ...] = ()
     ends: tuple[np.datetime64, ...] = ()
+    extra: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.dates)
@@ -179,6 +185,12 @@ def build_series(
     kept = _take(kept, order)
     frequency = frequency_of(utc)
     dates = utc if is_intraday(frequency) else _take(instants.local, kept)
+    wanted = _extra(source, values, kept, options.extra)
+    extra, first, said = known_by_then(wanted, dates, frequency)
+    if first:
+        utc, dates, kept = utc[first:], dates[first:], kept[first:]
+        columns, extra = ({k: v[first:] for k, v in part.items()} for part in (columns, extra))
+    warnings += said
     odd = check_series(dates, columns, frequency, np.datetime64("now", "s"))
     warnings = [*odd, *warnings, *source.warnings]
     return PriceTable(
@@ -193,7 +205,23 @@ def build_series(
         warnings=tuple(warnings),
         lines=tuple(source.line(int(kept[w.row])) if w.row >= 0 else 1 for w in warnings),
         ends=(utc[0], utc[-1]),
+        extra=extra,
     )
+
+
+def _extra(
+    source: Rows, values: Mapping[str, np.ndarray], kept: np.ndarray, names: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Return the further columns that are wanted; refuse what is no number, and one without any."""
+    columns = {}
+    for name in names:
+        column = _take(values[PREFIX + name], kept)
+        for n in np.flatnonzero(np.isinf(column))[:1].tolist():
+            raise source.error(int(kept[n]), PREFIX + name, "a number, or nothing")
+        if np.isnan(column).all():
+            raise source.error(int(kept[0]), PREFIX + name, "a number in at least one row")
+        columns[name] = column
+    return columns
 
 
 def _take(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -207,6 +235,7 @@ def _used(
 ) -> dict[str, tuple[str, str]]:
     present = {*columns, "date", "time"} & source.used.keys()
     used = {role: source.used[role] for role in ROLES if role in present}
+    used |= {role: name for role, name in source.used.items() if role.startswith(PREFIX)}
     if price == "adjusted":
         raw, (name, _) = source.used["close"][0], source.used["adjusted"]
         why = f"adjusted for splits and dividends; data.columns.close={raw!r} takes the raw close"

@@ -12,6 +12,7 @@ import pandas as pd
 from src.data.reading.checks import PriceWarning
 from src.data.reading.dates import Instants, read_dates
 from src.data.reading.errors import DataError, quote
+from src.data.reading.extra import find_extra
 from src.data.reading.layouts import Columns, find_columns
 from src.data.reading.names import PRICES, is_foreign, role_of
 from src.data.reading.numerals import DECIMALS, read_numbers, shown_sign
@@ -67,20 +68,23 @@ def read_tables(sheet: Sheet, options: ReadOptions) -> list[PriceTable]:
         return []
     for columns in found:
         _refuse_missing(sheet, columns, options.needed)
-    numeric = sorted(
-        {n for c in found for role, n in c.roles.items() if role in (*PRICES, "volume")}
-    )
+    extra = find_extra(sheet, options.extra)
+    bars = {n for c in found for role, n in c.roles.items() if role in (*PRICES, "volume")}
+    numeric = sorted(bars)
     date, time = found[0].roles["date"], found[0].roles.get("time")
     is_iso = time is None and _head_is(sheet, date, _ISO)
     is_inferred = is_iso or _head_is(sheet, date, _DIGITS)
     sign = DECIMALS.get(options.decimal or "", shown_sign(sheet, numeric))
     words = [] if time is None else [time, *([] if is_inferred else [date])]
     dates = [date] if is_inferred else []
-    frame = sheet.numbers([*numeric, *dates], dates if is_iso else [], sign, words)
+    read = [*numeric, *(n for n in extra.values() if n not in (*numeric, *dates))]
+    frame = sheet.numbers([*read, *dates], dates if is_iso else [], sign, words)
     inferred = frame[date] if is_inferred else None
     instants = read_dates(sheet, date, time, inferred, options.day_first)
     tables: list[PriceTable] = []
     for columns in found:
+        columns.roles.update(extra)
+        columns.why.update(dict.fromkeys(extra, "a feature, as data.extra says"))
         tables += _read(sheet, columns, frame, sign, instants, options)
     return tables
 
@@ -107,7 +111,8 @@ def _read(
     instants: Instants,
     options: ReadOptions,
 ) -> list[PriceTable]:
-    roles = {role: n for role, n in columns.roles.items() if role in (*PRICES, "volume")}
+    wanted = (*PRICES, "volume", *find_extra(sheet, options.extra))
+    roles = {role: n for role, n in columns.roles.items() if role in wanted}
     decimal = DECIMALS[options.decimal] if options.decimal else None
     is_english = _is_english(sheet, columns)
     values = read_numbers(sheet, roles, frame, sign, decimal, is_english)
