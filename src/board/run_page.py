@@ -50,7 +50,8 @@ class RunPage:
     | run/result | text: status, scores against "tomorrow = today" | | at the end |
     | run/profile | text: the profiler's summary, where one was asked for | | at the end |
     | run/series | text: scores of each of several series | | at the end |
-    | forecasts, forecasts/<ticker> | image: forecasts of the test part against the prices that came | price | at the end |
+    | 1_story | image: loss, gradients, findings and pooling weights | | at the end |
+    | 2_forecasts, 2_forecasts/<ticker> | image: forecasts of the test part against the prices that came | price | at the end |
     | best/val_loss | lowest validation loss | scaled | at the end |
     | test/rmse_ratio | test RMSE / RMSE of "tomorrow = today" | ratio | at the end |
     """  # noqa: E501
@@ -99,9 +100,8 @@ class RunPage:
             if hasattr(logger, "close"):
                 logger.close()
 
-    def show_forecasts(self, picture_chw: Tensor, ticker: str = "") -> None:
-        """Show the picture of the test part, (3, height, width) uint8, or of one series of it."""
-        tag = f"forecasts/{ticker}" if ticker else "forecasts"
+    def show(self, tag: str, picture_chw: Tensor) -> None:
+        """Show a picture (3, height, width) of uint8."""
         self._board.image(tag, picture_chw, self._trainer.global_step)
 
 

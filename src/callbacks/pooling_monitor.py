@@ -26,6 +26,8 @@ MAX_ROWS = 256
 """Records kept of each pooling; beyond, every second one is dropped."""
 IMAGE_EVERY = 10
 """Records between two images, each of which shows all records so far."""
+_FEW = ("/std", "/recent_3_sum")
+"""Ends of the tags that are looked at first."""
 _REMEMBERED = ("latest", "recorded_steps", "_histories", "_names")
 
 
@@ -39,6 +41,7 @@ class PoolingMonitor(Callback):
     Args:
         every_n_steps: optimiser steps between two records; the first step is recorded too.
         log_every_n_steps: optimiser steps between two lines in the log.
+        every_scalar: whether loggers get all statistics, or only those without the mark * below.
 
     Raises:
         ValueError: if a number is below 1.
@@ -51,22 +54,26 @@ class PoolingMonitor(Callback):
     | tag | meaning | unit | frequency |
     |---|---|---|---|
     | pooling_weights/<name> | histogram of the weights of a batch | share | `every_n_steps` |
-    | pooling/<name>/max, min, std | of the weights over time, averaged over the batch | share | `every_n_steps` |
+    | pooling/<name>/std | of the weights over time, averaged over the batch | share | `every_n_steps` |
     | pooling/<name>/recent_3_sum | weight of the latest three steps | share | `every_n_steps` |
-    | pooling/<name>/top_3_recent | whether the three largest are the latest three | 0 or 1 | `every_n_steps` |
-    | pooling/<name>/entropy | mean entropy of a sample's weights | nats | `every_n_steps` |
+    | * pooling/<name>/max, min | of the weights over time, averaged over the batch | share | `every_n_steps` |
+    | * pooling/<name>/top_3_recent | whether the three largest are the latest three | 0 or 1 | `every_n_steps` |
+    | * pooling/<name>/entropy | mean entropy of a sample's weights | nats | `every_n_steps` |
     | gradient_share/<name>/recent_3_sum | share of the gradient dL/dh_t of the latest three steps | share | `every_n_steps` |
     | pooling_weights_over_time/<name> | image: a row per record, a column per time step | share | every 10th record |
     | gradient_share_over_time/<name> | image of the share of dL/dh_t, likewise | share | every 10th record |
     """  # noqa: E501
 
-    def __init__(self, every_n_steps: int = 100, log_every_n_steps: int = 2000) -> None:
+    def __init__(
+        self, every_n_steps: int = 100, log_every_n_steps: int = 2000, every_scalar: bool = False
+    ) -> None:
         for name, value in (("every", every_n_steps), ("log_every", log_every_n_steps)):
             if value < 1:
                 raise ValueError(f"{name}_n_steps must be at least 1, got {value}")
         super().__init__()
         self.every_n_steps = every_n_steps
         self.log_every_n_steps = log_every_n_steps
+        self.every_scalar = every_scalar
         self._restored: dict[str, Any] = {}
         self._reset()
 
@@ -215,7 +222,8 @@ class PoolingMonitor(Callback):
         if not self._histories or name == next(iter(self._histories)):
             self.latest |= {f"pooling/{key}": value for key, value in statistics.items()}
         self._remember(name, step, weights_bt.mean(0), share_t)
-        self._board.scalars(scalars, step)
+        few = {tag: v for tag, v in scalars.items() if tag.endswith(_FEW)}
+        self._board.scalars(scalars if self.every_scalar else few, step)
         self._board.histogram(f"pooling_weights/{name}", weights_bt, step)
         if len(self.recorded_steps) % IMAGE_EVERY == 0:
             self._draw(name, step)

@@ -9,6 +9,7 @@ from src.reporting.text import count_of, number
 WRITTEN = {
     "forecast.png": "forecasts of the test part against the prices that came",
     "forecasts.csv": "the same, a row a day",
+    "story.png": "loss, gradients, findings and pooling weights on one page",
     "checkpoints/best.ckpt": "the weights of the best validation",
     "checkpoints/last.ckpt": "the last ones, to go on from",
     "report.json": "scores, findings, config, versions",
@@ -63,16 +64,21 @@ def gradient_lines(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"Gradients: healthy, nothing to act on ({batches})."
         return
     yield f"Gradients: {count_of(len(alarms), 'finding')} to act on ({batches})."
-    first = {(a["cause"], a["parameter"], a["module"]): a["step"] for a in report.get("alerts", ())}
+    first = {_key(alert): alert["step"] for alert in reversed(report.get("alerts", ()))}
     for finding in alarms:
         place = finding["parameter"] or finding["module"] or "model"
         proof = {True: ", confirmed by intervention", False: ", not confirmed", None: ""}
-        key = finding["cause"], finding["parameter"], finding["module"]
+        key = _key(finding)
         since = f", reported at step {first[key]:,}" if key in first else ""
         yield (
             f"  {finding['cause']} in {place}: {finding['fraction']:.1%} of its gradient"
             f"{proof[finding['confirmed']]}{since}. {finding['remedy']}".rstrip()
         )
+
+
+def _key(finding: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what makes two findings the same one."""
+    return tuple(str(finding.get(name)) for name in ("cause", "parameter", "module", "indices"))
 
 
 def written_lines(folder: Path, present: Sequence[str]) -> Iterator[str]:

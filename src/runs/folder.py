@@ -15,6 +15,7 @@ CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
 FORECASTS = "forecasts.csv"
 FORECAST_PICTURE = "forecast.png"
+STORY_PICTURE = "story.png"
 RUN_FOLDER_VARIABLE = "PRICE_MODELS_RUN_FOLDER"
 """Tells the other processes of a distributed run, and the sweep, which folder was made."""
 LONGEST_NAME = 120

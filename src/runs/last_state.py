@@ -22,6 +22,8 @@ from src.runs import stopping
 LAST = "last.ckpt"
 STATE = "last_state"
 """Key of a checkpoint under which all this is."""
+CURVES = ("training_losses", "validation")
+"""What a module remembers of its fit."""
 BATCH, VALIDATION, EPOCH = "batch", "validation", "epoch"
 
 
@@ -134,7 +136,8 @@ class LastState(Checkpoint):
             return
         here = self._before_validation if self._place == VALIDATION else self._here(trainer)
         checkpoint[STATE] = {**here, **_progress(trainer, self._place)}
-        checkpoint[STATE]["validation"] = list(getattr(pl_module, "validation", ()))
+        for curve in CURVES:
+            checkpoint[STATE][curve] = list(getattr(pl_module, curve, ()))
         _say_where(checkpoint["loops"]["fit_loop"], checkpoint[STATE])
 
     def on_load_checkpoint(
@@ -146,7 +149,8 @@ class LastState(Checkpoint):
             _say_where(checkpoint["loops"]["fit_loop"], checkpoint[STATE])
         state = self._to_restore = checkpoint[STATE]
         trainer.datamodule.start = state["epoch"], state["batch"]  # type: ignore[attr-defined]
-        pl_module.validation = list(state["validation"])  # type: ignore[assignment]
+        for curve in CURVES:  # a checkpoint of an earlier version has the second alone
+            setattr(pl_module, curve, list(state.get(curve, ())))
         self._saved_at = state["epoch"], state["batch"]
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             kept = checkpoint["callbacks"].get(callback.state_key)

@@ -63,6 +63,7 @@ from src.runs.run_report import (
     count_parameters,
     divergence,
     draw_forecasts,
+    draw_story,
     ended,
     ended_by,
     first_report,
@@ -70,6 +71,7 @@ from src.runs.run_report import (
     is_first_process,
     recorded,
     scores_report,
+    thinned,
     write_forecasts,
 )
 from src.terminal import Terminal
@@ -224,6 +226,7 @@ def _record(run: _Started, page: RunPage) -> None:
     """Test what was trained, and write down what came of it."""
     report, module, datamodule = run.report, run.module, run.datamodule
     report |= {"best": best_so_far(run.trainer), "validation": module.validation}
+    report |= {"training": thinned(module.training_losses)}
     report |= {"truth": truth} if (truth := datamodule.truth()) else {}
     run.trainer.test(module, datamodule=datamodule, verbose=False)
     report |= {"test": scores_report(module, datamodule), **callback_reports(run.trainer)}
@@ -236,7 +239,9 @@ def _record(run: _Started, page: RunPage) -> None:
     calibration = rank_zero_only(write_calibration)(run.folder, module, datamodule)
     if run.trainer.loggers and run.trainer.is_global_zero:
         for ticker, picture in draw_forecasts(run.folder, module, datamodule, calibration).items():
-            page.show_forecasts(picture, ticker)
+            page.show(f"2_forecasts/{ticker}".rstrip("/"), picture)
+        if report.get("gradient_history"):
+            page.show("1_story", draw_story(run.folder, report))
 
 
 @rank_zero_only

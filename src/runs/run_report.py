@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from src.board.pictures import forecast_figure, write_picture
+from src.board.story import story_figure
 from src.data import PriceDataModule
 from src.data.identity import identity_of
 from src.data.reading.checks import say_date, step_of
@@ -30,7 +31,7 @@ from src.files import write_json, write_text
 from src.reporting.run_tables import ratio
 from src.runs import stopping
 from src.runs.calibration import Calibration, rows_shown
-from src.runs.folder import CONFIG, FORECAST_PICTURE, FORECASTS, REPORT, remove_empty
+from src.runs.folder import CONFIG, FORECAST_PICTURE, FORECASTS, REPORT, STORY_PICTURE, remove_empty
 from src.runs.resuming import Resumption
 from src.training.metrics import PriceMetrics
 from src.training.module import RegressionModule
@@ -279,6 +280,23 @@ def draw_forecasts(
         pictures[ticker] = forecast_figure(dates, last, price, own, shown, step, ticker)
     write_picture(folder / FORECAST_PICTURE, next(iter(pictures.values())))
     return pictures
+
+
+def draw_story(folder: Path, report: Mapping[str, Any]) -> Tensor:
+    """Draw the run's course into story.png and return the picture (3, height, width), uint8."""
+    picture = story_figure(report)
+    write_picture(folder / STORY_PICTURE, picture)
+    return picture
+
+
+def thinned(points: Sequence[Any], most: int = 256) -> list[Any]:
+    """Return at most so many points, at even distances, the last one among them.
+
+    >>> thinned(range(10), most=4)
+    [0, 3, 6, 9]
+    """
+    stride = -(-len(points) // most) or 1
+    return list(points[(len(points) - 1) % stride :: stride])
 
 
 def environment() -> dict[str, Any]:

@@ -42,6 +42,7 @@ class RegressionModule(pl.LightningModule):
     Attributes:
         scores: of the latest evaluation, by `model` and `baseline`.
         forecasts: of the latest test, a row a day.
+        training_losses: `step` and `loss` of the training steps that were logged.
         validation: `step`, `loss` and `skill` of each validation during the fit.
 
     | tag | meaning | unit | frequency |
@@ -69,6 +70,7 @@ class RegressionModule(pl.LightningModule):
         self.prior = prior
         self.scores: dict[str, dict[str, float]] = {}
         self.forecasts: list[dict[str, float]] = []
+        self.training_losses: list[dict[str, float]] = []
         self.validation: list[dict[str, float]] = []
         self._make_optimizer = optimizer
         self.val_metrics = PriceMetrics()
@@ -105,7 +107,10 @@ class RegressionModule(pl.LightningModule):
             self._refuse_non_finite(loss)
         if logs_now:
             self.log("train/loss", loss, prog_bar=True)
-            self.log("train/aux_loss", aux_loss)
+            if self.prior is not None:
+                self.log("train/aux_loss", aux_loss)
+            step = self.trainer.global_step + 1
+            self.training_losses.append({"step": step, "loss": float(loss.detach())})
         return loss
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:

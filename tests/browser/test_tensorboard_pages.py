@@ -28,9 +28,10 @@ def test_runs_are_named_by_what_they_varied_and_every_page_is_there(page):
         "val/skill",
         "test/rmse",
         "best/val_loss",
-        "zero_grad_fraction/model.encoder.temporal_projection.weight",
-        "zero_grad_shape/model.encoder.temporal_projection.weight/columns",
-        "distinct_columns/model.encoder.temporal_projection.weight",
+        "zeros/first_weight",
+        "zeros/first_weight_in_dead_columns",
+        "zeros/most_of_any_weight",
+        "findings_to_act_on",
         "pooling/model.pooling/recent_3_sum",
         "gradient_share/model.pooling/recent_3_sum",
     ],
@@ -64,7 +65,8 @@ def test_pooling_weights_have_histograms(page):
 @pytest.mark.parametrize(
     ("tag", "width", "height"),
     [
-        ("forecasts", 720, 840),
+        ("1_story", 1060, 1300),
+        ("2_forecasts", 720, 840),
         ("pooling_weights_over_time/model.pooling", 652, 326),
         ("gradient_share_over_time/model.pooling", 652, 326),
     ],

@@ -193,7 +193,8 @@ def test_the_history_stays_small_and_spans_the_run(
 
 def test_tensorboard_shows_every_documented_tag(tmp_path: Path) -> None:
     logger = TensorBoardLogger(tmp_path)
-    fit(PooledSequence(), [PoolingMonitor(every_n_steps=1)], tmp_path, logger=logger)
+    monitor = PoolingMonitor(every_n_steps=1, every_scalar=True)
+    fit(PooledSequence(), [monitor], tmp_path, logger=logger)
     tags = EventAccumulator(logger.log_dir, size_guidance={"scalars": 0}).Reload().Tags()
     keys = ("max", "min", "std", "recent_3_sum", "top_3_recent", "entropy")
     expected = {f"pooling/pooling/{key}" for key in keys}

@@ -12,7 +12,12 @@ from torch.optim import Optimizer
 from ..findings import Diagnosis, Finding
 from ..measuring.async_copy import Inbox
 from ..measuring.counts import Measurement, measure_gradients
-from ..measuring.details import DetailMeasurement, UpdateMeter, measure_details
+from ..measuring.details import (
+    DetailMeasurement,
+    GradientDetails,
+    UpdateMeter,
+    measure_details,
+)
 from ..measuring.suspicion import Suspicion, SuspicionWindows
 from .callback import (
     Callback,
@@ -31,6 +36,7 @@ from .diagnose_in_training import (
 from .log_writer import LogWriter
 from .presentation import (
     alarm_sentence,
+    few_scalars,
     measurement_scalars,
     show_details,
     show_diagnosis,
@@ -63,6 +69,8 @@ class GradientHealth(Callback):
         among_windows: ... among so many latest ones.
         max_replays: diagnoses during training at most; one more is made at the end of the fit.
         num_batches: latest batches kept for replaying, by reference.
+        every_scalar: whether loggers get each parameter's scalars and histograms, marked * below, or
+            the few that are looked at first.
 
     Raises:
         ValueError: if a number is out of its range.
@@ -78,16 +86,23 @@ class GradientHealth(Callback):
 
     | tag | meaning | unit | frequency |
     |---|---|---|---|
-    | zero_grad_fraction/<parameter> | entries that are exactly zero (of touched rows if sparse) | share | `every_n_steps` |
-    | grad_norm/<parameter>, grad_norm_total | L2 norm before clipping | gradient | `every_n_steps` |
+    | zeros/first_weight | entries of the first weight's gradient that are exactly zero | share | `details_every_n_steps` |
+    | zeros/first_weight_in_dead_rows, _in_dead_columns, _scattered | those in rows or columns without any other entry, and the rest | share | `details_every_n_steps` |
+    | zeros/most_of_any_weight | the largest zero fraction among the weights | share | `every_n_steps` |
+    | grad_norm_total | L2 norm of all gradients before clipping | gradient | `every_n_steps` |
+    | findings_to_act_on | findings of a diagnosis that are not benign | count | on suspicion, and at the end |
+    | diagnosis | text: findings with cause, place, evidence and remedy | | on suspicion, and at the end |
+    | dead_rows_blue_and_columns_orange/<parameter> | image of the first weight's gradient | | on suspicion, and at the end |
+    | log2_of_gradient/<parameter> | histogram of log2 of the magnitude, of the first weight or * each; zeros below the smallest exponent | log2 | `details_every_n_steps` |
     | nonfinite_grad/<parameter> | infinite or NaN entries, where there are any | count | `every_n_steps` |
     | loss_scale | the gradient scaler's scale, where there is one | factor | `every_n_steps` |
-    | touched_rows/<parameter> | rows of a sparse gradient | count | `every_n_steps` |
-    | zero_grad_shape/<parameter>/rows, columns, scattered | entries in dead rows, in dead columns, zero in neither | share | `details_every_n_steps` |
-    | distinct_columns/<parameter> | directions among a weight gradient's columns | count | `details_every_n_steps` |
-    | update_ratio/<parameter> | change of a weight in one step relative to its norm | ratio | `details_every_n_steps` |
-    | grad_magnitude/<parameter> | histogram of log2 of the magnitude; zeros below the smallest exponent | log2 | `details_every_n_steps` |
-    | diagnosis | text: findings with cause, place, evidence and remedy | | on suspicion, and at the end |
+    | zeros/axis_0, axis_1 | the constants, which make a chart's axis go from 0 to 1 | share | `details_every_n_steps` |
+    | * zero_grad_fraction/<parameter> | entries that are exactly zero (of touched rows if sparse) | share | `every_n_steps` |
+    | * grad_norm/<parameter> | L2 norm before clipping | gradient | `every_n_steps` |
+    | * touched_rows/<parameter> | rows of a sparse gradient | count | `every_n_steps` |
+    | * zero_grad_shape/<parameter>/rows, columns, scattered | entries in dead rows, in dead columns, zero in neither | share | `details_every_n_steps` |
+    | * distinct_columns/<parameter> | directions among a weight gradient's columns | count | `details_every_n_steps` |
+    | * update_ratio/<parameter> | change of a weight in one step relative to its norm | ratio | `details_every_n_steps` |
     """  # noqa: E501
 
     def __init__(
@@ -99,6 +114,7 @@ class GradientHealth(Callback):
         among_windows: int = 3,
         max_replays: int = 3,
         num_batches: int = 3,
+        every_scalar: bool = False,
     ) -> None:
         if every_n_steps < 1 or details_every_n_steps % every_n_steps:
             raise ValueError(
@@ -111,7 +127,7 @@ class GradientHealth(Callback):
                 f"got {max_replays} and {num_batches}"
             )
         super().__init__()
-        self.max_replays = max_replays
+        self.max_replays, self.every_scalar = max_replays, every_scalar
         self._is_due, self._details_due = Every(every_n_steps), Every(details_every_n_steps)
         self._make_windows = partial(
             SuspicionWindows, details_per_window, needed_windows, among_windows
@@ -127,6 +143,7 @@ class GradientHealth(Callback):
         self.measurements: deque[Measurement] = deque(maxlen=HISTORY)
         self.history = History()
         self._first_weight: str | None = None
+        self._first_gradient: GradientDetails | None = None
         self._writer = LogWriter(())
         self._inbox = Inbox()
         self._steps: dict[int, OptimizerSteps] = {}
@@ -226,8 +243,17 @@ class GradientHealth(Callback):
             "gradient_history": {
                 "parameter": self._first_weight,
                 "records": self.history.records,
+                "dead": self._dead(),
             },
         }
+
+    def _dead(self) -> dict[str, Any] | None:
+        """Return which rows and columns of the first weight's latest gradient are zero."""
+        if self._first_gradient is None:
+            return None
+        zeros, shape = self._first_gradient.zeros, self._first_gradient.shape
+        dead = {"rows": list(zeros.dead_rows), "columns": list(zeros.dead_columns)}
+        return {"num_rows": shape[0], "num_columns": shape[1], **dead}
 
     def _measure(
         self,
@@ -259,16 +285,19 @@ class GradientHealth(Callback):
         self.measurements.append(measurement)
         self._windows.add(measurement)
         if self._writer:
-            self._writer.scalars(measurement_scalars(measurement), measurement.step)
+            values = measurement_scalars(measurement)
+            shown = few_scalars(values) | (values if self.every_scalar else {})
+            self._writer.scalars(shown, measurement.step)
 
     def _note_updates(self, step: int, ratios: dict[str, float]) -> None:
         self._windows.add_updates(ratios)
-        self._writer.scalars({f"update_ratio/{name}": r for name, r in ratios.items()}, step)
+        if self.every_scalar:
+            self._writer.scalars({f"update_ratio/{name}": r for name, r in ratios.items()}, step)
 
     def _note_details(self, trainer: Any, counts: bool, details: DetailMeasurement) -> None:
         """Show details; suspect what persists over the windows and was not examined before."""
-        show_details(self._writer, details)
         self._remember(details)
+        show_details(self._writer, details, self._first_weight, self.every_scalar)
         persistent = self._windows.add_details(details, counts)
         if persistent is None:
             return
@@ -285,6 +314,7 @@ class GradientHealth(Callback):
         gradient = details.parameters.get(self._first_weight or "")
         if gradient is not None:
             self.history.add({"step": details.step, **gradient.summary()})
+            self._first_gradient = gradient
 
     def _diagnose(self, trainer: Any, pl_module: nn.Module) -> None:
         """Replay the latest batches, keep what the run's measurements bear out, and report it."""
@@ -299,7 +329,9 @@ class GradientHealth(Callback):
             self._said_why_not = True
         parts = [persistent_part(finding, sightings, names) for finding in diagnosis.findings]
         self.diagnosis = replace(diagnosis, findings=tuple(f for f in parts if f is not None))
-        show_diagnosis(self._writer, self.diagnosis, trainer.global_step)
+        gradient, name = self._first_gradient, self._first_weight
+        first = (name, gradient) if name and gradient else None
+        show_diagnosis(self._writer, self.diagnosis, trainer.global_step, first)
         reported = {(finding.cause, finding.location) for _, finding in self.alerts}
         for finding in self.diagnosis.alarms:
             if (finding.cause, finding.location) not in reported:

@@ -10,24 +10,38 @@ from typing import Any
 import torch
 from torch import Tensor
 
+
+def _lines(pattern: str) -> list[Any]:
+    """Return a chart of every curve whose tag matches."""
+    return ["Multiline", [pattern]]
+
+
+def _share(pattern: str) -> list[Any]:
+    """Return one whose axis goes from 0 to 1."""
+    return _lines(rf"{pattern}$|zeros/axis")
+
+
 LAYOUT = {
-    "Learning": {
-        "loss: training and validation": ["Multiline", [r"(?!test|.*aux).*loss(_step|_epoch)?$"]],
-        "skill against tomorrow = today": ["Multiline", [r".*/skill$"]],
-        "gradient norm, all parameters": ["Multiline", [r"grad_norm_total$"]],
+    "1 Does it learn?": {
+        "training loss": _lines(r"(?!val|test|best|.*aux).*loss(_step|_epoch)?$"),
+        "validation loss": _lines(r"(?!.*aux)val.*loss(_step|_epoch)?$"),
+        "skill against tomorrow = today; above 0 is better": _lines(r"val/skill$"),
     },
-    "Gradients": {
-        "zero fraction of weight gradients": [
-            "Multiline",
-            [r"zero_grad_fraction/(?!.*norm).*(weight|logits)"],
-        ],
-        "distinct columns of weight gradients": ["Multiline", [r"distinct_columns/"]],
-        "update relative to weight": ["Multiline", [r"update_ratio/(?!.*norm).*(weight|logits)"]],
+    "2 Are its gradients alive?": {
+        "zeros in the first weight's gradient": _share("zeros/first_weight"),
+        "the part in dead columns: features": _share("zeros/first_weight_in_dead_columns"),
+        "the part in dead rows: units": _share("zeros/first_weight_in_dead_rows"),
+        "the rest, scattered": _share("zeros/first_weight_scattered"),
+        "most zeros in any weight's gradient": _share("zeros/most_of_any_weight"),
+        "norm of all gradients": _lines(r"grad_norm_total$"),
     },
-    "Pooling": {
-        "std of the weights over time": ["Multiline", [r"pooling/.+/std$"]],
-        "weight of the latest 3 steps": ["Multiline", [r"pooling/.+/recent_3_sum$"]],
-        "gradient share of the latest 3 steps": ["Multiline", [r"gradient_share/"]],
+    "3 Why, and what would help? In words: TEXT; each run on one picture: IMAGES": {
+        "findings to act on": _lines(r"findings_to_act_on$"),
+    },
+    "4 What does the pooling look at?": {
+        "weight of the latest 3 steps": _share(r"pooling/.+/recent_3_sum"),
+        "gradient share of the latest 3 steps": _share(r"gradient_share/.*"),
+        "std of the weights over time": _lines(r"pooling/.+/std$"),
     },
 }
 """TensorBoard's custom-scalars page: what matters, on one page."""

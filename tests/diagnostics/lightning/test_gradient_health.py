@@ -215,23 +215,43 @@ def test_it_works_with_any_logger_or_none(logger: str, tmp_path: Path) -> None:
     assert len(health.measurements) == trainer.global_step
     if logger == "csv":
         (metrics,) = tmp_path.rglob("metrics.csv")
-        assert "zero_grad_fraction/net.0.weight" in metrics.read_text().splitlines()[0]
+        assert "zeros/first_weight" in metrics.read_text().splitlines()[0]
+
+
+def shown_by(health: GradientHealth, folder: Path) -> EventAccumulator:
+    logger = TensorBoardLogger(folder)
+    fit(Plain(), [health], folder, epochs=1, logger=logger)
+    events = EventAccumulator(logger.log_dir, size_guidance={"scalars": 0, "tensors": 0})
+    return events.Reload()
 
 
 def test_tensorboard_shows_every_documented_tag(tmp_path: Path) -> None:
-    logger = TensorBoardLogger(tmp_path)
-    fit(Plain(), [watchful()], tmp_path, epochs=1, logger=logger)
-    events = EventAccumulator(logger.log_dir, size_guidance={"scalars": 0, "tensors": 0})
-    tags = events.Reload().Tags()
+    events = shown_by(watchful(every_scalar=True), tmp_path)
+    tags = events.Tags()
     weight = "net.0.weight"
     expected = {f"zero_grad_shape/{weight}/{kind}" for kind in ("rows", "columns", "scattered")}
     expected |= {f"{tag}/{weight}" for tag in ("zero_grad_fraction", "grad_norm", "update_ratio")}
     assert expected | {f"distinct_columns/{weight}", "grad_norm_total"} <= set(tags["scalars"])
-    assert f"grad_magnitude/{weight}" in tags["histograms"]
+    assert f"log2_of_gradient/{weight}" in tags["histograms"]
     assert {"diagnosis/text_summary", "custom_scalars__config__"} <= set(tags["tensors"])
     zeros = events.Scalars(f"zero_grad_shape/{weight}/columns")
     assert [event.step for event in zeros] == list(range(8))
     assert {round(event.value, 6) for event in zeros} == {round(len(DEAD) / FEATURES, 6)}
+
+
+def test_few_scalars_are_shown_by_default_and_they_are_of_the_first_weight(tmp_path: Path) -> None:
+    events = shown_by(watchful(), tmp_path)
+    tags = events.Tags()
+    shapes = ("", "_in_dead_rows", "_in_dead_columns", "_scattered")
+    assert set(tags["scalars"]) - {"epoch", "train/loss"} == {
+        *(f"zeros/first_weight{shape}" for shape in shapes),
+        *("zeros/most_of_any_weight", "zeros/axis_0", "zeros/axis_1"),
+        *("grad_norm_total", "findings_to_act_on"),
+    }
+    assert tags["histograms"] == ["log2_of_gradient/net.0.weight"]
+    assert tags["images"] == ["dead_rows_blue_and_columns_orange/net.0.weight"]
+    share = events.Scalars("zeros/first_weight_in_dead_columns")[-1].value
+    assert share == pytest.approx(len(DEAD) / FEATURES)
 
 
 def test_an_alert_names_place_cause_and_repair_once(
