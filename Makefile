@@ -47,6 +47,9 @@ test-full: setup-dev ## Run every test
 torture: setup-dev ## Kill, stop and damage runs, see that nothing is lost: under an hour; CAMPAIGNS='steps random' some
 	$(BIN)/python -m benchmarks.torture $(CAMPAIGNS)
 
+mutation: setup-dev ## Plant small faults, count what the tests notice: a sample, an hour at most
+	$(BIN)/python -m benchmarks.mutation --write
+
 lint: setup-dev ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

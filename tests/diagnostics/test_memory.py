@@ -95,3 +95,11 @@ def test_mode_gradients_and_random_numbers_stay_as_they_were():
     assert model.dropout.training
     assert torch.equal(state, torch.get_rng_state())
     assert all(map(torch.equal, before, (p.grad for p in model.parameters())))
+
+
+def test_memory_is_measured_in_evaluation_mode() -> None:
+    model = Recurrent().train()
+    x = torch.randn(4, 5, 1)
+    measured = prediction_memory(model, model, x)
+    model.eval()
+    assert torch.equal(measured, memory_over_time(model, x))

@@ -192,6 +192,8 @@ def test_each_factor_is_averaged_over_what_its_options_share(tmp_path):
     # seed 0: 2.5 and 6.5; seed 1: 2.6 and 7.0
     assert pooling.options[0].metric.mean == pytest.approx(2.55)
     assert pooling.options[1].metric_difference.mean == pytest.approx((4.0 + 4.4) / 2)
+    # 4.0 and 4.4, seed by seed: their deviation is 0.4 / sqrt 2
+    assert pooling.options[1].metric_difference.sd == pytest.approx(0.4 / math.sqrt(2))
     assert pooling.options[1].metric_difference.n == 2
     # none: 3.5, 3.8; layer: 5.5, 5.8
     assert [option.title for option in norm.options] == ["none", "layer"]
@@ -390,3 +392,50 @@ def test_recipes_that_differ_by_much_are_told_apart(tmp_path):
     (recipes,) = (s for s in told if s.startswith("As recipes"))
     assert "1 of 2 other groups are distinguishable from pooling=m" in recipes
     assert "pooling=last (+" in recipes
+
+
+@pytest.mark.parametrize(("error", "sets"), [(4.001, 1), (4.2, 2), (4.4, 2)])
+def test_test_sets_whose_baseline_differs_by_more_than_a_thousandth_are_apart(
+    tmp_path, error, sets
+):
+    scores = dict.fromkeys(("rmse", "mae", "mape", "directional_accuracy"), error)
+    other = {"model": scores, "baseline": scores, "ratio": scores}
+    fabricate(tmp_path, seed=0)
+    fabricate(tmp_path, seed=1, test=other)
+    assert len(compare(load_runs(tmp_path))) == sets
+
+
+def test_where_the_metric_itself_ranks_the_higher_accuracy_is_first(tmp_path):
+    for target, share in (("price", 0.4), ("log_return", 0.6)):
+        scores = {"rmse": 2.0, "mae": 2.0, "mape": 2.0, "directional_accuracy": share}
+        test = {"model": scores, "baseline": scores, "ratio": scores}
+        for seed in range(2):
+            fabricate(tmp_path, config={"data": {"target": target}}, seed=seed, test=test)
+    accurate = compared(tmp_path, "test/directional_accuracy").groups[0]
+    assert (accurate.label, accurate.criterion.mean) == ("target=log_return", 0.6)
+
+
+def test_recipes_are_adjusted_for_all_pairs(tmp_path):
+    rng = np.random.default_rng(0)
+    for pooling in ("a", "b", "c", "d"):
+        for seed in range(3):
+            error = 0.3 + rng.normal(0, 0.1, len(PRICE))
+            fabricate(tmp_path, pooling=pooling, seed=seed, val=0.1, error=error)
+    found = sorted(g.recipe_to_best.p_value for g in compared(tmp_path).groups if g.recipe_to_best)
+    adjusted = sorted(g.recipe_p for g in compared(tmp_path).groups if g.recipe_to_best)
+    assert adjusted[0] == pytest.approx(min(1.0, 6 * found[0]))
+
+
+@pytest.mark.parametrize(
+    ("level", "word"), [(0.01, "better"), (3.0, "worse")], ids=["better", "worse"]
+)
+def test_a_cell_of_days_says_which_way(tmp_path, level, word):
+    for seed in range(2):
+        error = level * (1 + 0.1 * np.cos(np.arange(len(PRICE))))
+        fabricate(tmp_path, pooling="mean", seed=seed, val=0.1, error=error)
+        fabricate(tmp_path, pooling="last", seed=seed, val=0.2, error=error + 0.1)
+    comparison = compared(tmp_path)
+    cells = [row[3] for row in days(comparison).rows]
+    assert all(cell.endswith(f"p <0.001 {word}") for cell in cells)
+    how = f"distinguishably {word} (Diebold-Mariano"
+    assert any(how in sentence for sentence in verdict(comparison))

@@ -7,6 +7,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.tsa.stattools import diebold_mariano_test
 
 from src.reporting.statistics import (
+    _block_length,
     confidence_set,
     detectable,
     diebold_mariano,
@@ -150,3 +151,29 @@ def test_the_smallest_detectable_difference_by_hand():
 
 def test_what_is_picked_from_all_pairs_is_adjusted_for_all_pairs():
     assert holm([0.01, 0.02], comparisons=6) == pytest.approx([0.06, 0.1])
+
+
+def persistent(days=400, stays=0.95, seed=0):
+    """Return a series (days,) whose level changes slowly: an autoregression around 0."""
+    noise = np.random.default_rng(seed).normal(size=days)
+    series = np.zeros(days)
+    for day in range(1, days):
+        series[day] = stays * series[day - 1] + noise[day]
+    return series - series.mean()
+
+
+def test_blocks_are_as_long_as_the_losses_stay():
+    alone = np.random.default_rng(0).normal(size=(400, 1))
+    assert _block_length(alone) < 6
+    assert _block_length(persistent()[:, None]) > 12
+
+
+def test_a_lead_of_a_few_long_spells_is_no_lead():
+    # The same differences, in spells and shuffled: only shuffled they are many observations.
+    apart = persistent() + 0.45
+    flat = np.full(len(apart), 5.0)
+    shuffled = np.random.default_rng(1).permutation(apart)
+    spells, alone = (
+        confidence_set(np.column_stack([flat, flat + d]))[1] for d in (apart, shuffled)
+    )
+    assert alone < 0.05 < spells

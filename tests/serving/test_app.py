@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 
 from benchmarks.serving import BAD, requests_of_any_kind, windows
 from src.runs.opening import open_run
-from src.serving import requests
+from src.serving import requests, server
 from src.serving.app import build_app
 from src.serving.requests import Batcher
 from src.serving.server import make_server
@@ -167,6 +167,10 @@ def send_slowly(port, chunk, count):
         except OSError:
             pass  # the answer came and the connection was closed
         return connection.recv(4096).split(b"\r\n")[0]
+
+
+def test_a_client_has_ten_seconds_for_a_head_and_ten_for_a_body():
+    assert (server.HEADER_SECONDS, requests.READ_SECONDS) == (10.0, 10.0)
 
 
 def test_a_body_that_does_not_end_is_refused(port, monkeypatch):
