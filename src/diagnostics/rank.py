@@ -21,6 +21,8 @@ def rank(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     for finding in alarms:
         if not any(_standing(root).brings_about(_standing(finding)) for root in roots):
             roots.append(finding)
+    known = [root for root in roots if not CAUSES[root.cause].leftover]
+    roots = known or roots
     benign = sorted((f for f in kept if f.benign), key=lambda f: CAUSES[f.cause].rank)
     return (*roots, *benign)
 

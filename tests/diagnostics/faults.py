@@ -485,6 +485,11 @@ FAULTS: dict[str, tuple[Callable[[], Case], str, str]] = {
     ),
     "never cleared": (accumulated, "accumulating", ""),
     "tiny clipping": (lambda: with_context(clip_norm=1e-6), "overclipped", ""),
+    "flat loss": (
+        lambda: with_context(first_losses=(), losses=[1.0, 1.1, 0.9, 1.0] * 30),
+        "not_learning",
+        "",
+    ),
     "huge rate": (lambda: with_rate(1.0), "learning_rate_too_high", ""),
     "tiny rate": (lambda: with_rate(1e-9), "learning_rate_too_low", ""),
     "inverted mask": (inverted_mask, "masked", "encoder.self_attn"),

@@ -113,6 +113,7 @@ class Cause(Standing):
         find_by_trial: Candidates that only training a copy shows; they come proved.
         prove: The intervention that bears a candidate out; None where there is none.
         benign: Whether it is never an alarm.
+        leftover: Whether it is said only where nothing else calls for action.
         variants: Forms of it that stand elsewhere.
         sign: What counts of gradients show of it where no batch can be replayed: one of
             `nonfinite`, `dead rows`, `dead columns`, `missing`.
@@ -124,6 +125,7 @@ class Cause(Standing):
     find_by_trial: Trial = find_nothing
     prove: Proof | None = None
     benign: bool = False
+    leftover: bool = False
     variants: tuple[Variant, ...] = ()
     sign: str = ""
     remedy_by_sign: str = ""

@@ -3,6 +3,7 @@
 from itertools import chain
 from statistics import median
 
+from ..measuring.trend import falls, trend
 from ..symptoms.symptoms import Symptoms
 from .cause import Candidate, Cause, Verdict
 from .experiment import Experiment
@@ -11,6 +12,9 @@ LEFT = 1e-3
 """Clipping threshold over gradient norm, below which clipping leaves nothing."""
 ACCUMULATED = 4.0
 """Gradient found on entry over a fresh one, from which on it was never cleared."""
+
+ENOUGH = 100
+"""Losses from which on a training that gets anywhere shows it."""
 
 
 def find_accumulating(symptoms: Symptoms) -> list[Candidate]:
@@ -105,4 +109,35 @@ OVERCLIPPED = Cause(
     find=find_overclipped,
     prove=compare_clipping,
     explains=("learning_rate_too_low",),
+)
+
+
+def find_not_learning(symptoms: Symptoms) -> list[Candidate]:
+    """Find a loss that has not fallen since the training began, by a test for a trend."""
+    context = symptoms.context
+    if context.first_losses is None or symptoms.has_learned:
+        return []
+    losses = [*context.first_losses, *(context.losses or ())]
+    if len(losses) < ENOUGH or falls(losses):
+        return []
+    part = len(losses) // 4
+    evidence = {
+        "losses": len(losses),
+        "at_first": sum(losses[:part]) / part,
+        "at_last": sum(losses[-part:]) / part,
+        "trend": trend(losses),
+    }
+    return [Candidate(fraction=1.0, evidence=evidence, remedy=TRY)]
+
+
+TRY = (
+    "Ask what_would_help(model, batches, loss_fn, optimizer): it trains copies for a short while,"
+    " each under one repair, and tells whether the program or its data is at fault."
+)
+NOT_LEARNING = Cause(
+    name="not_learning",
+    meaning="a loss that does not fall, for no cause that is known here",
+    rank=265,
+    find=find_not_learning,
+    leftover=True,
 )

@@ -202,7 +202,8 @@ def schedulers_of(optimizer: torch.optim.Optimizer) -> list[Any]:
     """Find the learning rate schedulers of an optimiser, which it does not know of itself."""
     if not any("initial_lr" in group for group in optimizer.param_groups):
         return []
-    known = (o for o in gc.get_objects() if isinstance(o, torch.optim.lr_scheduler.LRScheduler))
+    kind = torch.optim.lr_scheduler.LRScheduler
+    known = (o for o in gc.get_objects() if issubclass(type(o), kind))  # isinstance wakes proxies
     return [scheduler for scheduler in known if getattr(scheduler, "optimizer", None) is optimizer]
 
 

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ..causes import CAUSES
@@ -12,7 +11,8 @@ from ..diagnose import diagnose
 from ..findings import Diagnosis, Finding
 from ..measuring.counts import Measurement
 from ..measuring.liveness import Sightings
-from ..symptoms.symptoms import TrainingContext
+from ..symptoms.symptoms import Symptoms, TrainingContext
+from .first_steps import loss_values
 from .stand_in import StandIn
 
 SHARDED_STRATEGIES = ("FSDPStrategy", "ModelParallelStrategy", "DeepSpeedStrategy")
@@ -52,7 +52,10 @@ def diagnose_in_training(
 
 
 def training_context(
-    trainer: Any, measurements: Iterable[Measurement], losses: Iterable[Tensor]
+    trainer: Any,
+    measurements: Iterable[Measurement],
+    losses: Iterable[Tensor],
+    first_losses: Iterable[Tensor] | None = None,
 ) -> TrainingContext:
     """Gather what only the training loop knows.
 
@@ -60,11 +63,12 @@ def training_context(
         trainer: the Trainer.
         measurements: latest measurements of gradients, oldest first.
         losses: latest training losses, oldest first.
+        first_losses: those of the first steps that are not among them.
 
     Returns:
         Plain numbers.
     """
-    measurements, losses = list(measurements), [loss.float().mean() for loss in losses]
+    measurements = list(measurements)
     scales = [m.loss_scale for m in measurements if m.loss_scale is not None]
     clip, by_value = trainer.gradient_clip_val, trainer.gradient_clip_algorithm == "value"
     groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
@@ -74,7 +78,8 @@ def training_context(
         precision=str(trainer.precision),
         loss_scale=scales[-1] if scales else None,
         loss_scales=scales or None,
-        losses=torch.stack(losses).tolist() if losses else None,
+        losses=loss_values(losses) or None,
+        first_losses=None if first_losses is None else loss_values(first_losses),
         grad_norms=[m.total_norm for m in measurements if m.parameters] or None,
         accumulate_grad_batches=trainer.accumulate_grad_batches,
         step=trainer.global_step,
@@ -162,6 +167,7 @@ def from_measurements(
     measurement: Measurement | None,
     sightings: Sightings,
     names: Sequence[str] | None,
+    context: TrainingContext,
     reason: str,
 ) -> Diagnosis:
     """Return what the measurements alone say, where no batch can be replayed.
@@ -173,6 +179,13 @@ def from_measurements(
     if measurement is not None:
         found = unconfirmed_findings(measurement, sightings, names)
     kept = [finding for finding in found if reason == SHARDED or finding.cause == "nonfinite"]
+    if not kept:
+        kept = [
+            Finding(cause=cause.name, **vars(candidate))
+            for cause in CAUSES.values()
+            if cause.leftover
+            for candidate in cause.find(Symptoms(context=context))
+        ]
     return Diagnosis(findings=tuple(kept), not_replayed=reason)
 
 

@@ -33,6 +33,7 @@ from .diagnose_in_training import (
     persistent_part,
     training_context,
 )
+from .first_steps import FIRST, FirstSteps, of_gradients
 from .log_writer import LogWriter
 from .presentation import (
     alarm_sentence,
@@ -50,7 +51,7 @@ HISTORY = 256
 
 _REMEMBERED = (
     *("diagnosis", "alerts", "measurements", "history", "_first_weight", "_num_batches_seen"),
-    *("_losses", "_windows", "_suspects", "_examined", "_replays"),
+    *("_losses", "_first", "_windows", "_suspects", "_examined", "_replays"),
 )
 
 
@@ -150,6 +151,8 @@ class GradientHealth(Callback):
         self._batches: deque[Any] = deque(maxlen=self._num_batches)
         self._num_batches_seen = 0
         self._losses: deque[Tensor] = deque(maxlen=HISTORY)
+        self._first = FirstSteps()
+        self._read_now = False
         self._updates: list[tuple[UpdateMeter, int]] = []
         self._windows = self._make_windows()
         self._suspects: set[Suspicion] = set()
@@ -202,10 +205,14 @@ class GradientHealth(Callback):
         """Finish what needs the weights after the step, and follow up a suspicion."""
         loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
         if isinstance(loss, Tensor):
-            self._losses.append(loss.detach() if loss.requires_grad else loss)
+            self._note_loss(trainer, pl_module, loss.detach() if loss.requires_grad else loss)
         for meter, step in self._updates:
             self._inbox.put(meter.finish(), partial(self._note_updates, step))
         self._updates.clear()
+        if self._read_now:
+            self._read_now = False
+            self._inbox.drain()
+            self._suspect(trainer, of_gradients(list(self.measurements)))
         if self._suspects:
             self._examined |= self._suspects
             self._suspects = set()
@@ -276,6 +283,7 @@ class GradientHealth(Callback):
             shard_group=flat_shard_group(trainer),
         )
         self._inbox.put(pending, self._note_measurement)
+        self._read_now = step < FIRST  # what is wrong from the start is to be said soon
         if with_details:
             details = measure_details(parameters, step, scale=carried)
             self._inbox.put(details, partial(self._note_details, trainer, steps.is_first))
@@ -289,6 +297,23 @@ class GradientHealth(Callback):
             shown = few_scalars(values) | (values if self.every_scalar else {})
             self._writer.scalars(shown, measurement.step)
 
+    def _note_loss(self, trainer: Any, pl_module: nn.Module, loss: Tensor) -> None:
+        """Keep a loss; once those of the first steps are there, ask whether they fall."""
+        self._losses.append(loss)
+        # the steps of several optimisers may pull a loss up and down
+        if self._first.add(loss) and pl_module.automatic_optimization:
+            groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+            rates = [(float(g["lr"]), float(g.get("initial_lr", 0.0))) for g in groups]
+            self._suspect(trainer, self._first.judge(rates))
+
+    def _suspect(self, trainer: Any, found: set[Suspicion]) -> None:
+        """Have what was not examined before followed up, if a replay is left for it."""
+        suspects = found - self._examined
+        if trainer.world_size > 1:  # all ranks have to replay together
+            suspects = trainer.strategy.broadcast(suspects)
+        if self._replays < self.max_replays:
+            self._suspects |= suspects
+
     def _note_updates(self, step: int, ratios: dict[str, float]) -> None:
         self._windows.add_updates(ratios)
         if self.every_scalar:
@@ -301,11 +326,7 @@ class GradientHealth(Callback):
         persistent = self._windows.add_details(details, counts)
         if persistent is None:
             return
-        suspects = persistent - self._examined
-        if trainer.world_size > 1:  # all ranks have to replay together
-            suspects = trainer.strategy.broadcast(suspects)
-        if self._replays < self.max_replays:
-            self._suspects = suspects
+        self._suspect(trainer, persistent)
 
     def _remember(self, details: DetailMeasurement) -> None:
         """Keep the zeros of the first weight that has columns."""
@@ -319,11 +340,13 @@ class GradientHealth(Callback):
     def _diagnose(self, trainer: Any, pl_module: nn.Module) -> None:
         """Replay the latest batches, keep what the run's measurements bear out, and report it."""
         names, sightings = feature_names(trainer), self._windows.sightings
-        context = training_context(trainer, self.measurements, self._losses)
+        begun = self._first.before(len(self._losses), self._num_batches_seen)
+        begun = begun if pl_module.automatic_optimization else None
+        context = training_context(trainer, self.measurements, self._losses, begun)
         diagnosis = diagnose_in_training(trainer, pl_module, list(self._batches), context)
         if diagnosis.not_replayed:
             latest = self.measurements[-1] if self.measurements else None
-            diagnosis = from_measurements(latest, sightings, names, diagnosis.not_replayed)
+            diagnosis = from_measurements(latest, sightings, names, context, diagnosis.not_replayed)
             if trainer.is_global_zero and not self._said_why_not:
                 log.warning("no diagnosis: %s", diagnosis.not_replayed)
             self._said_why_not = True

@@ -18,12 +18,13 @@ from ..measuring.details import DetailMeasurement, GradientDetails
 from ..measuring.liveness import Alive, Sightings
 from ..measuring.suspicion import KOutOfM, Suspicion, SuspicionWindows
 from .callback import History
+from .first_steps import FirstSteps
 
 CLASSES = {
     kind.__name__: kind
     for kind in (
-        *(Alive, DetailMeasurement, Diagnosis, Finding, GradientDetails, GradientStats, History),
-        *(KOutOfM, Measurement, Sightings, Suspicion, SuspicionWindows),
+        *(Alive, DetailMeasurement, Diagnosis, Finding, FirstSteps, GradientDetails),
+        *(GradientStats, History, KOutOfM, Measurement, Sightings, Suspicion, SuspicionWindows),
     )
 }
 _SEQUENCES: dict[str, Any] = {"tuple": tuple, "set": set, "frozenset": frozenset}

@@ -22,6 +22,8 @@ class TrainingContext:
         loss_scale: Current scale of the gradient scaler.
         loss_scales: Scales of the last steps, oldest first.
         losses: Training losses of the last steps, oldest first.
+        first_losses: Losses of the first steps that `losses` does not hold any more, oldest first;
+            None where it is not known how the training began.
         grad_norms: Gradient norms of the last steps before clipping, oldest first.
         accumulate_grad_batches: Batches whose gradients one step adds up on purpose.
         step: Optimiser steps taken so far.
@@ -34,6 +36,7 @@ class TrainingContext:
     loss_scale: float | None = None
     loss_scales: Sequence[float] | None = None
     losses: Sequence[float] | None = None
+    first_losses: Sequence[float] | None = None
     grad_norms: Sequence[float] | None = None
     accumulate_grad_batches: int | None = None
     step: int | None = None
