@@ -2,7 +2,11 @@
 
 python -m src.diagnose <run folder or checkpoint>
 python -m src.diagnose <run> batches=16 --json
+python -m src.diagnose <run> --trials
 python -m src.diagnose pooling=mean norm=none
+
+With --trials, copies of the model are trained for a short while, each under one repair, and judged
+on batches that they did not learn from: what would help it to learn?
 """
 
 from collections.abc import Iterator
@@ -10,7 +14,7 @@ from typing import Any
 
 from src.cli import Command, Job
 
-OWN = ("ckpt_path", "batches", "json")
+OWN = ("ckpt_path", "batches", "trials", "seconds", "json")
 
 
 def diagnose(job: Job) -> dict[str, Any]:
@@ -22,21 +26,25 @@ def diagnose(job: Job) -> dict[str, Any]:
     # Imported here: a slip on the command line is answered at once, without torch.
     from src.runs.diagnosis import diagnose_fresh, diagnose_run
 
+    asked = (config.batches, config.seconds if config.trials else None)
     if config.ckpt_path:
-        return {"subject": config.ckpt_path, **diagnose_run(config.ckpt_path, config.batches)}
+        return {"subject": config.ckpt_path, **diagnose_run(config.ckpt_path, *asked)}
     subject = " ".join(parts) or "the default model"
-    return {"subject": subject, **diagnose_fresh(config, config.batches)}
+    return {"subject": subject, **diagnose_fresh(config, *asked)}
 
 
 def show(result: dict[str, Any], job: Job) -> Iterator[Any]:
-    """Yield the findings, the what-if table, and the course of the zeros while a run trained."""
+    """Yield the findings, what would help, the what-if table, and the course of the zeros."""
     from src.reporting.run_tables import course_table, findings_view, what_if_table
+    from src.reporting.trials_table import trials_view
 
     shown = f"on {result['batches']} training batches, {result['windows']} windows"
     if not result["batches"]:
         shown = "as the run recorded it: no checkpoint of it is left to replay batches with"
     yield f"Diagnosis of {result['subject']} {shown}"
     yield findings_view(result["diagnosis"])
+    if result.get("trials"):
+        yield trials_view(result["trials"])
     history = (result.get("recorded") or {}).get("gradient_history") or {}
     if any(record["zero_fraction"] for record in history.get("records", ())):
         yield course_table(history)

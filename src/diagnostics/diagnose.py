@@ -62,7 +62,7 @@ def diagnose(
     if not taken:
         raise ValueError(f"batches must hold at least one batch, got {batches!r}")
     check_loss_function(loss_fn)
-    optimizers = _as_list(optimizer)
+    optimizers = as_list(optimizer)
     with untouched(model):
         symptoms = find_symptoms(model, taken, loss_fn, optimizers, context)
     symptoms.feature_names = tuple(feature_names) if feature_names is not None else None
@@ -115,7 +115,8 @@ def _named(cause: Cause, candidate: Candidate) -> Finding:
     return Finding(cause=cause.name, **claims)
 
 
-def _as_list(optimizer: Optimizers) -> list[torch.optim.Optimizer]:
+def as_list(optimizer: Optimizers) -> list[torch.optim.Optimizer]:
+    """Return one optimiser, several or none as a list."""
     if optimizer is None:
         return []
     return [optimizer] if isinstance(optimizer, torch.optim.Optimizer) else list(optimizer)

@@ -5,9 +5,10 @@ from typing import Any
 
 import lightning.pytorch as pl
 from omegaconf import DictConfig
+from torch import Tensor
 
 from src.data import PriceDataModule
-from src.diagnostics import diagnose
+from src.diagnostics import diagnose, what_would_help
 from src.runs.build import build_datamodule, build_module
 from src.runs.folder import REPORT
 from src.runs.opening import open_run
@@ -37,16 +38,24 @@ def in_our_terms(diagnosis: Mapping[str, Any]) -> dict[str, Any]:
     return {**diagnosis, "findings": findings}
 
 
-def diagnose_run(ckpt_path: str, num_batches: int) -> dict[str, Any]:
+MOST_TRIED = 32
+"""Training batches for trials: some are learnt from, the others judged on."""
+
+
+def diagnose_run(
+    ckpt_path: str, num_batches: int, trial_seconds: float | None = None
+) -> dict[str, Any]:
     """Diagnose a run's checkpoint on training batches; without one, say what the run recorded.
 
     Args:
         ckpt_path: a run folder, for its best checkpoint, or a checkpoint file.
         num_batches: training batches to replay; a finding has to hold over all of them.
+        trial_seconds: time for trials of repairs; None for no trials.
 
     Returns:
-        Plain values: `diagnosis`, `what_if`, how many `batches` and `windows` were replayed, and
-        of a run folder what was `recorded` while it trained: `alerts` and `gradient_history`.
+        Plain values: `diagnosis`, `trials`, `what_if`, how many `batches` and `windows` were
+        replayed, and of a run folder what was `recorded` while it trained: `alerts` and
+        `gradient_history`.
 
     Raises:
         ValueError: the run cannot be read, or there is nothing to replay and nothing was recorded.
@@ -59,16 +68,19 @@ def diagnose_run(ckpt_path: str, num_batches: int) -> dict[str, Any]:
         nothing = {"batches": 0, "windows": 0, "what_if": []}
         return {**nothing, "diagnosis": diagnosis, "recorded": recorded}
     return {"recorded": recorded} | _diagnose(
-        run.config, run.datamodule, run.module, run.module, num_batches
+        run.config, run.datamodule, run.module, run.module, num_batches, trial_seconds
     )
 
 
-def diagnose_fresh(config: DictConfig, num_batches: int) -> dict[str, Any]:
+def diagnose_fresh(
+    config: DictConfig, num_batches: int, trial_seconds: float | None = None
+) -> dict[str, Any]:
     """Diagnose the model that a config describes, before any training; as `diagnose_run`.
 
     Args:
         config: a composed conf/train.yaml.
         num_batches: training batches to replay.
+        trial_seconds: time for trials of repairs; None for no trials.
 
     Raises:
         ValueError: the options do not fit each other, or there is nothing to replay.
@@ -76,7 +88,8 @@ def diagnose_fresh(config: DictConfig, num_batches: int) -> dict[str, Any]:
     _check(num_batches)
     pl.seed_everything(config.seed, verbose=False)
     datamodule = build_datamodule(config)
-    return _diagnose(config, datamodule, build_module(config, datamodule), None, num_batches)
+    module = build_module(config, datamodule)
+    return _diagnose(config, datamodule, module, None, num_batches, trial_seconds)
 
 
 def _diagnose(
@@ -85,24 +98,34 @@ def _diagnose(
     module: RegressionModule,
     trained: RegressionModule | None,
     num_batches: int,
+    trial_seconds: float | None,
 ) -> dict[str, Any]:
     loader = datamodule.train_dataloader()
-    batches = [batch for batch, _ in zip(loader, range(num_batches), strict=False)]
+    taken = max(num_batches, MOST_TRIED) if trial_seconds is not None else num_batches
+    tried = [batch for batch, _ in zip(loader, range(taken), strict=False)]
+    batches = tried[:num_batches]
     module.train()
     parameters = any(p.requires_grad for p in module.parameters())
-    diagnosis = diagnose(
-        module,
-        batches,
-        lambda model, batch: model.diagnosis_loss(batch),
-        module.configure_optimizers() if parameters else None,
-        feature_names=datamodule.feature_names,
-    )
+    optimizer = module.configure_optimizers() if parameters else None
+    names = datamodule.feature_names
+    diagnosis = diagnose(module, batches, _loss, optimizer, feature_names=names)
+    trials = None
+    if trial_seconds is not None and parameters:
+        found = what_would_help(
+            module, tried, _loss, optimizer, seconds=trial_seconds, feature_names=names
+        )
+        trials = in_our_terms(found.to_dict())
     return {
         "batches": len(batches),
         "windows": sum(len(batch.x) for batch in batches),
         "diagnosis": in_our_terms(diagnosis.to_dict()),
+        "trials": trials,
         "what_if": [_plain(row) for row in replay_options(config, datamodule, batches, trained)],
     }
+
+
+def _loss(model: Any, batch: Any) -> Tensor:
+    return model.diagnosis_loss(batch)
 
 
 def _recorded(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from src.diagnostics.causes import CAUSES
 from src.diagnostics.causes.cause import Candidate, Verdict
 from src.diagnostics.causes.experiment import Experiment
-from src.diagnostics.diagnose import _as_list, find_causes
+from src.diagnostics.diagnose import as_list, find_causes
 from src.diagnostics.isolation import untouched
 from src.diagnostics.symptoms.replay import find_symptoms
 from tests.diagnostics.faults import FAULTS, Case, healthy, make_batches
 
 
 def bench(case: Case) -> Experiment:
-    optimizers = _as_list(case.optimizer)
+    optimizers = as_list(case.optimizer)
     with untouched(case.model):
         symptoms = find_symptoms(case.model, case.batches, case.loss_fn, optimizers, case.context)
     return Experiment(case.model, case.batches, case.loss_fn, optimizers, symptoms)
