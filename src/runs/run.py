@@ -104,23 +104,18 @@ def run(
     log_to_terminal()
     with stopping.listening(), ExitStack() as stack:
         built = _build(config, choices, overrides)
-        with stopping.held_back():  # between a folder's making and its first record
+        with stopping.held_back():  # from a folder's making to its first record
             started = _begin(built, overrides)
-            folder, report, new = started.folder, started.report, started.goes_on is None
+            folder, report = started.folder, started.report
             stack.enter_context(ended(folder, report, started.kept))
-        stopping.check()
-        with _working_in(folder):
+            stack.enter_context(_working_in(folder))
             if on_start is not None:
                 on_start(folder)
-            _go_back(started.goes_on)
-            log_to_file(folder)
-            print_header(report["data"], report["parameters"], report["choices"])
-            if (on := started.goes_on) is not None:
-                print_going_on(on.folder, on.state, on.changes)
-            page = RunPage(started.trainer, report, overrides, begins=new)
-            with page, recorded(folder, report):
-                _train(started)
-                _record(started, page)
+            page = _open_books(started, overrides, stack)
+        stopping.check()
+        _train(started)
+        _record(started, page)
+        stack.close()
         _print_ending(started, config)
     return report["best"].get("val_loss")
 
@@ -184,6 +179,20 @@ def _begin(built: _Built, overrides: list[str]) -> _Started:
         report = going_on_report(goes_on, report)
         _tell(callbacks, goes_on)
     return _Started(datamodule, module, trainer, folder, kept, report, goes_on)
+
+
+def _open_books(started: _Started, overrides: list[str], stack: ExitStack) -> RunPage:
+    """Begin, or go on with, everything that is written while the run lives."""
+    folder, report, on = started.folder, started.report, started.goes_on
+    _go_back(on)
+    log_to_file(folder)
+    print_header(report["data"], report["parameters"], report["choices"])
+    if on is not None:
+        print_going_on(on.folder, on.state, on.changes)
+    page = RunPage(started.trainer, report, overrides, begins=on is None)
+    stack.enter_context(page)
+    stack.enter_context(recorded(folder, report))
+    return page
 
 
 def _tell(callbacks: Sequence[pl.Callback], goes_on: Resumption) -> None:

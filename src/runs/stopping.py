@@ -1,6 +1,7 @@
 """Signals that end a run: its state is written first, and its exit code says what ended it."""
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ def listening() -> Iterator[None]:
     received = None
     watched = (*SIGNALS, signal.SIGALRM)
     before: dict[int, Any] = {number: signal.getsignal(number) for number in watched}
+    hook, sys.unraisablehook = sys.unraisablehook, _say_nothing_of_the_exit
     _listen()
     try:
         yield
@@ -44,6 +46,7 @@ def listening() -> Iterator[None]:
         raise
     finally:
         training_ends()
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
@@ -62,11 +65,11 @@ def check() -> None:
 def held_back() -> Iterator[None]:
     """Let no signal interrupt a few lines that must not be left half done."""
     global _is_held_back
-    _is_held_back = True
+    before, _is_held_back = _is_held_back, True
     try:
         yield
     finally:
-        _is_held_back = False
+        _is_held_back = before
 
 
 def training_begins() -> None:
@@ -86,6 +89,12 @@ def training_ends() -> None:
     if _is_training:
         _is_training = False
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _say_nothing_of_the_exit(failed: Any) -> None:
+    """Pass over an exit that came where Python cannot raise it: the next check makes up for it."""
+    if received is None or not isinstance(failed.exc_value, SystemExit):
+        sys.__unraisablehook__(failed)
 
 
 def _listen() -> None:
