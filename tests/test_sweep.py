@@ -182,6 +182,10 @@ def test_a_sweep_that_runs_is_not_started_a_second_time(swept, capfd):
         (("pooling=mean,gatd",), "did you mean gated"),
         (("seed=0,1", "sweep.resum=true"), "did you mean sweep.resume"),
         (("seed=0,1", "model.num_layers=1,0"), "job 1 (seed=0 model.num_layers=0)"),
+        (("optimizer.lr=0.1,-1",), "job 1 (optimizer.lr=-1): optimizer.lr: expected"),
+        (("seed=0,1", "+hydra.launcher.foo=1"), "hydra.launcher.foo: no such key"),
+        (("seed=0,1", "sweep.compare=abc"), "sweep.compare: expected true | false, got abc"),
+        (("seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=0"), "n_jobs: expected -1"),
         (("sweep.zip=true", "seed=0,1", "pooling=last,mean,max"), "seed has 2, pooling has 3"),
         (("sweep.fail_fast=true,false",), "one for all jobs"),
         (("trainer=ddp", "seed=0,1"), "ddp_spawn"),
@@ -254,8 +258,8 @@ def test_data_and_model_are_checked_once_for_all_seeds(swept, monkeypatch):
     )
     # After a refusal nothing runs: what was built was built to check it.
     with pytest.raises(SystemExit):
-        swept("model.num_layers=1,2,0", "seed=0,1,2")
-    assert [(c.model.num_layers, c.seed) for c in checked] == [(1, 0), (2, 0), (0, 0)]
+        swept("model.cell=lstm,gru,x", "seed=0,1,2")
+    assert [(c.model.cell, c.seed) for c in checked] == [("lstm", 0), ("gru", 0), ("x", 0)]
 
 
 def test_jobs_run_beside_each_other_under_joblib(swept, capfd):

@@ -24,6 +24,9 @@ from src.config.trust import (
 )
 from src.config.values import check_values
 
+_OPEN = ("hydra.sweeper.params.", "hydra.sweeper.search_space.", "hydra.launcher.additional_")
+"""What Hydra's own configs leave open, by how the keys begin."""
+
 
 def compose_line(config_name: str, overrides: Sequence[str]) -> DictConfig:
     """Return the config of a command line that asks for one job, Hydra's part included.
@@ -66,6 +69,7 @@ def compose_job(config_name: str, job: Sequence[str]) -> DictConfig:
     try:
         for override in parse(job):
             check_override(override)
+            _refuse_unknown(override, config_name)
         config = compose(config_name, list(job), return_hydra_config=True)
         for group in command_keys(config_name).groups:
             if group.default != "null" and config.get(group.name) is None:
@@ -80,6 +84,8 @@ def compose_job(config_name: str, job: Sequence[str]) -> DictConfig:
     except Exception as error:  # whatever Hydra trips over in a file that somebody else wrote
         raise ValueError(_explain(error, config_name, job)) from None
     check_values(plain)
+    if "sweep" in config:
+        check_values(_about_the_multirun(config))
     return config
 
 
@@ -95,6 +101,32 @@ def check_override(override: Override) -> None:
     if isinstance(value, ChoiceSweep):
         value = [Override._convert_value(choice) for choice in value.list]
     check_interpolations(value, override.key_or_group)
+
+
+def _refuse_unknown(override: Override, config_name: str) -> None:
+    """Refuse to add a key that nobody reads: one at the top, or to what a file of conf/ ends.
+
+    Raises:
+        RefusedError: naming the key, with the nearest that there are.
+    """
+    key = override.key_or_group
+    if not (override.is_add() or override.is_force_add()) or _options(key):
+        return
+    top, _, rest = key.partition(".")
+    keys = command_keys(config_name)
+    groups = {group.name for group in keys.groups}
+    has_multirun = "sweep" in groups
+    if top not in {*groups, *keys.values, *(("hydra",) if has_multirun else ())}:
+        raise RefusedError(f"{key}: no such key or group; {suggest(key, _keys(config_name))}")
+    is_open = top in groups - {"sweep"} or key.startswith(_OPEN)
+    if rest and not is_open and key != "hydra.searchpath":
+        raise RefusedError(f"{key}: no such key; {top} takes no further ones")
+
+
+def _about_the_multirun(config: DictConfig) -> DictConfig:
+    """Return what a config says of Hydra's launcher and sweeper, and of the sweep."""
+    hydra = {k: OmegaConf.to_container(config.hydra[k]) for k in ("launcher", "sweeper")}
+    return OmegaConf.create({"hydra": hydra, "sweep": OmegaConf.to_container(config.sweep)})
 
 
 def own_part(config: DictConfig) -> DictConfig:
@@ -139,7 +171,8 @@ def _explain(error: Exception, config_name: str, job: Sequence[str]) -> str:
             keys = _keys(config_name, [o for o in job if _options(o.split("=")[0])])
             if key not in keys:
                 return f"{key}: no such key; {suggest(key, keys)}"
-    return str(error) or type(error).__name__
+    cause = str(error.__cause__ or "").splitlines()
+    return ": ".join(filter(None, [str(error) or type(error).__name__, *cause[:1]]))
 
 
 def _options(group: str) -> list[str]:

@@ -14,6 +14,8 @@ from src.config.trust import settled
 
 HOW = ("trainer", "callbacks", "logger")
 """Parts of a config that a run may go on with another of: how it is trained and watched."""
+_KEEPS_ANOTHER_STATE = (".amsgrad", ".centered", ".momentum")
+"""Ends of keys that make an optimiser another one, whose state a checkpoint does not have."""
 WHERE = ("resume", "name", "log_dir")
 """Keys that say which run is meant, or where it lies."""
 
@@ -69,11 +71,11 @@ def going_on(
     changes = difference(stored, now)
     for change in changes:
         key = change.partition(":")[0]
-        is_option = key.startswith("optimizer.") and not key.endswith("_")
+        is_option = key.startswith("optimizer.") and not key.endswith(("_", *_KEEPS_ANOTHER_STATE))
         if key.split(".")[0] not in HOW and not is_option:
             raise ValueError(
                 f"resume: {change} makes it another run; what may change is {', '.join(HOW)} and "
-                "the optimizer's options"
+                "the optimizer's rates"
             )
     return now, changes
 

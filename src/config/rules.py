@@ -102,6 +102,8 @@ TEXTS = Rule(
     lambda v: isinstance(v, list) and bool(v) and all(type(t) in (str, int) for t in v),
 )
 TEXT = Rule("a text", lambda v: isinstance(v, str) and bool(v.strip()))
+SIZE = whole(1, 1 << 16)
+LAYERS = whole(1, 1000)
 BATCHES = either(NULL, COUNT, PART)
 BATCHES_OR_NONE = Rule("a number of batches or a share of them", NOT_NEGATIVE.holds)
 ANY = Rule("anything", lambda v: True)

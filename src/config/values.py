@@ -22,6 +22,7 @@ from src.config.rules import (
     DEVICES,
     FLAG,
     FOLDER_NAME,
+    LAYERS,
     LIST,
     MAPPING,
     NOT_NEGATIVE,
@@ -31,6 +32,7 @@ from src.config.rules import (
     PATH,
     PATHS,
     SHARE,
+    SIZE,
     TEXT,
     TEXTS,
     WHOLE,
@@ -52,6 +54,12 @@ SCORES = {
 }
 """What a validation ends with, and which way is better."""
 
+
+SET_BY_RUN = (
+    *("callbacks", "logger", "plugins", "default_root_dir"),
+    *("enable_progress_bar", "enable_checkpointing"),
+)
+"""What a Trainer is given by the run, whatever its config says."""
 
 RULES: dict[str, dict[str, Rule]] = {
     # Top-level keys, of whichever command.
@@ -77,6 +85,10 @@ RULES: dict[str, dict[str, Rule]] = {
         "tickers": either(NULL, one_of("all"), TEXTS),
         "extra": either(NULL, TEXTS),
         "seed": whole(0),
+    },
+    # Larger ones are no model but a slip, or a checkpoint that is to keep somebody's machine busy.
+    "model": {
+        **{"hidden_size": SIZE, "num_heads": SIZE, "feedforward_size": SIZE, "num_layers": LAYERS},
     },
     "dropout": {"input": DECAY, "projection": DECAY, "encoder": DECAY},
     "optimizer": {
@@ -112,9 +124,22 @@ RULES: dict[str, dict[str, Rule]] = {
         "num_sanity_val_steps": either(one_of(-1), whole(0)),
         "deterministic": one_of(True, False, "warn"),
         "benchmark": either(NULL, FLAG),
+        **dict.fromkeys(SET_BY_RUN, Rule("nothing, a run says it itself", lambda v: False)),
         "detect_anomaly": FLAG,
         "inference_mode": FLAG,
         "sync_batchnorm": FLAG,
+    },
+    "hydra.launcher": {
+        "n_jobs": either(one_of(-1), COUNT),
+        **dict.fromkeys(("timeout_min", "cpus_per_task", "mem_gb"), either(NULL, COUNT)),
+    },
+    "hydra.sweeper": {"n_jobs": COUNT, "n_trials": COUNT, "max_batch_size": either(NULL, COUNT)},
+    "sweep": {
+        "resume": either(FLAG, PATH),
+        "zip": either(FLAG, LIST),
+        "fail_fast": FLAG,
+        "compare": FLAG,
+        "job": either(NULL, whole(0)),
     },
     # A class, wherever it stands.
     "ModelCheckpoint": {

@@ -25,6 +25,10 @@ from src.runs.last_state import LastState
 from src.runs.observers import guarded
 from src.training.module import RegressionModule
 
+GIB = 1 << 30
+_COPIES = 4
+"""Of a number that is trained: itself, its gradient, and two moments of the optimiser."""
+
 
 def build(config: Any, **facts: Any) -> Any:
     """Instantiate a config node; a constructor's own error comes through unwrapped."""
@@ -84,6 +88,7 @@ def build_module(config: DictConfig, data: PriceDataModule | DataFacts) -> Regre
     facts = data if isinstance(data, DataFacts) else DataFacts.of(data)
     encoder, pooling, norm = (build(config[group]) for group in ("model", "pooling", "norm"))
     with answered("model"):
+        _refuse_too_large(encoder, facts, copies=1 if facts is data else _COPIES)
         model = build_regressor(
             encoder,
             pooling,
@@ -113,6 +118,26 @@ def build_module(config: DictConfig, data: PriceDataModule | DataFacts) -> Regre
             **({} if isinstance(data, DataFacts) else {"prices": identity_of(data.tables)}),
         },
     )
+
+
+def _refuse_too_large(
+    encoder: Callable[..., torch.nn.Module], facts: DataFacts, copies: int
+) -> None:
+    """Refuse sizes that this machine's memory cannot hold, before any of it is taken.
+
+    Raises:
+        ValueError: with what is needed and what there is.
+    """
+    if "pooling" not in parts_used(encoder):  # a baseline is as large as a window
+        return
+    with torch.device("meta"):
+        without_memory = encoder(facts.num_features, facts.context_length)
+    numbers = sum(p.numel() for p in without_memory.parameters())
+    needed, there = 4 * copies * numbers, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > there:
+        raise ValueError(
+            f"{numbers:,} numbers take {needed / GIB:,.1f} GiB, this machine has {there / GIB:,.1f}"
+        )
 
 
 def effective_choices(choices: Mapping[str, Any], module: RegressionModule) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+BUILT = ("data", "model", "pooling", "norm", "dropout", "optimizer")
+"""The groups of a stored config from which a run is built again."""
+
 
 def open_run(path: str | Path, which: Literal["best", "last"] = "best") -> Run:
     """Open a run that was trained before.
@@ -51,6 +55,27 @@ def open_run(path: str | Path, which: Literal["best", "last"] = "best") -> Run:
     if found.is_file():
         return Run(folder_of(found), found)
     return Run(found, found / CHECKPOINTS / f"{which}.ckpt")
+
+
+@contextmanager
+def unquoted(config: DictConfig) -> Iterator[None]:
+    """Quote nothing of a file that a stored config names: it may be any file of this machine.
+
+    Raises:
+        ValueError: the file is there, and cannot be read as prices.
+    """
+    try:
+        yield
+    except ValueError:
+        named = config.data.get("path")
+        paths = [named] if isinstance(named, str) else list(named or ())
+        if not any(Path(path).expanduser().exists() for path in paths):
+            raise
+        shown = " ".join(paths)
+        raise ValueError(
+            f"{shown}, which the run was trained on, cannot be read as prices any more: "
+            f"python -m src.data {shown} says why"
+        ) from None
 
 
 class Run:
@@ -198,12 +223,19 @@ class Run:
         """The config it was trained with, checked: it can build this project's classes only."""
         from omegaconf import OmegaConf
 
+        from src.config.values import check_values
+
         stored = self.checkpoint["hyper_parameters"]["config"]
         present = trusted(stored, self.checkpoint_path)
         for key in ("data", "schedule"):  # a checkpoint of earlier times knows of no schedule
             if not isinstance(present.get(key, {}), dict):
                 raise CheckpointError(f"{self.checkpoint_path}: {key} in its config is no mapping")
-        return OmegaConf.create(present)
+        config = OmegaConf.create(present)
+        try:
+            check_values(OmegaConf.masked_copy(config, [g for g in BUILT if g in config]))
+        except ValueError as error:
+            raise CheckpointError(f"{self.checkpoint_path}: in its config {error}") from None
+        return config
 
     @cached_property
     def facts(self) -> DataFacts:
@@ -265,7 +297,8 @@ class Run:
             config = copy.deepcopy(config)
             config.data.tickers = list(self.facts.series)
         try:
-            datamodule = build_datamodule(config)
+            with unquoted(config):
+                datamodule = build_datamodule(config)
         except (ValueError, OSError):
             raise
         except Exception as error:  # such as a number as data.path

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from src.config.resuming import asked_for, going_on, is_same_run, leaves, plain
 from src.config.trust import CheckpointError, trusted
+from src.config.values import check_values
 from src.data import PriceDataModule
 from src.data.identity import identity_of
 from src.files import LOCK, is_held, locked, remove_temporaries
@@ -112,6 +113,7 @@ def find_resumption(
     now, changes = going_on(stored, asked)
     checkpoint = run.checkpoint_path if has_state else None
     new = OmegaConf.create({**now, "resume": None})
+    check_values(new)
     found = Resumption(run.folder, checkpoint, state, new, changes, report)
     _refuse_what_is_done(found, done)
     return found
@@ -216,7 +218,7 @@ def _refuse_what_is_done(found: Resumption, done: Mapping[str, int]) -> None:
         if limit < done[name]:
             raise ValueError(
                 f"resume: {found.folder} has trained {done[name]} already: trainer.{name} must be "
-                f"at least that, got {limit}"
+                f"at least that, got {limit}; trainer.{name}={2 * done[name]} goes on"
             )
     over = [name for name, limit in limits.items() if limit == done[name]]
     if found.state.get("stopped") and not found.asks_for_more:

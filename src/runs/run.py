@@ -47,7 +47,7 @@ from src.runs.folder import (
 )
 from src.runs.last_state import LastState
 from src.runs.observers import failures
-from src.runs.opening import is_made_up
+from src.runs.opening import is_made_up, unquoted
 from src.runs.process import (
     keep_freed_memory,
     log_to_file,
@@ -150,7 +150,8 @@ def _build(config: DictConfig, choices: Mapping[str, Any], overrides: list[str])
     if goes_on is not None:
         config, choices = goes_on.config, goes_on.report.get("choices", choices)
     pl.seed_everything(config.seed, verbose=False)
-    datamodule = build_datamodule(config)
+    with unquoted(config) if goes_on else nullcontext():
+        datamodule = build_datamodule(config)
     if goes_on is not None:
         goes_on.refuse_other_prices(datamodule)
     module = build_module(config, datamodule)
@@ -234,7 +235,7 @@ def _train(run: _Started) -> None:
 def _record(run: _Started, page: RunPage) -> None:
     """Test what was trained, and write down what came of it."""
     report, module, datamodule = run.report, run.module, run.datamodule
-    report |= {"best": best_so_far(run.trainer), "validation": module.validation}
+    report |= {"best": best_so_far(run.trainer, module), "validation": module.validation}
     report |= {"training": thinned(module.training_losses)}
     report |= {"truth": truth} if (truth := datamodule.truth()) else {}
     run.trainer.test(module, datamodule=datamodule, verbose=False)

@@ -31,6 +31,7 @@ from src.files import write_json, write_text
 from src.reporting.run_tables import ratio
 from src.runs import stopping
 from src.runs.calibration import Calibration, rows_shown
+from src.runs.checkpoint import load_checkpoint
 from src.runs.folder import CONFIG, FORECAST_PICTURE, FORECASTS, REPORT, STORY_PICTURE, remove_empty
 from src.runs.resuming import Resumption
 from src.training.metrics import PriceMetrics
@@ -40,6 +41,7 @@ SHOWN_LEVEL = 0.9
 MOST_PICTURES = 12
 """Of several series: each picture takes a second."""
 """Share of days that the intervals of forecast.png should cover."""
+VALIDATION_LOSS = "val/loss"
 DIVERGED = 1e3
 """Times the loss of a constant forecast from which on a training is said to have diverged."""
 
@@ -99,7 +101,8 @@ def ended_by(trainer: pl.Trainer) -> str:
     """Return what ended a training: early stopping, with its reason, or its length."""
     for callback in trainer.early_stopping_callbacks if trainer.should_stop else ():
         passed, best = callback.wait_count, float(callback.best_score)
-        return f"early stopping: {passed} validations without a {callback.monitor} below {best:.6g}"
+        beyond = f"{callback.monitor} {'above' if callback.mode == 'max' else 'below'} {best:.6g}"
+        return f"early stopping: {passed} validations without a {beyond}"
     if trainer.should_stop:
         return "a callback"
     steps = trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps
@@ -174,17 +177,29 @@ def ended(folder: Path, report: dict[str, Any], kept: Path) -> Iterator[None]:
             remove_empty(folder, kept)
 
 
-def best_so_far(trainer: pl.Trainer) -> dict[str, Any]:
-    """Return the best validation loss, its checkpoint, and how long was trained."""
-    checkpoint = trainer.checkpoint_callback
+def best_so_far(run: pl.Trainer, module: RegressionModule) -> dict[str, Any]:
+    """Return the best score and its validation loss, its checkpoint, and how long was trained."""
+    checkpoint = run.checkpoint_callback
+    monitor = getattr(checkpoint, "monitor", None) or VALIDATION_LOSS
     score = getattr(checkpoint, "best_model_score", None)
-    loss = score if score is not None else trainer.callback_metrics.get("val/loss")
+    best = score if score is not None else run.callback_metrics.get(monitor)
+    path = getattr(checkpoint, "best_model_path", None) or None
+    loss = best if monitor == VALIDATION_LOSS else _loss_of(path, module)
     return {
         "val_loss": float(loss) if loss is not None else None,
-        "steps_trained": trainer.global_step,
-        "epochs_trained": trainer.current_epoch,
-        "checkpoint": getattr(checkpoint, "best_model_path", None) or None,
+        "monitor": monitor,
+        "score": float(best) if best is not None else None,
+        "steps_trained": run.global_step,
+        "epochs_trained": run.current_epoch,
+        "checkpoint": path,
     }
+
+
+def _loss_of(path: str | None, module: RegressionModule) -> float | None:
+    """Return the validation loss of a checkpoint; without one, the last."""
+    losses = {int(point["step"]): point["loss"] for point in module.validation}
+    step = load_checkpoint(Path(path))["global_step"] if path else max(losses, default=0)
+    return losses.get(step)
 
 
 def scores_report(module: RegressionModule, datamodule: PriceDataModule) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,8 @@ def plan_sweep(config_name: str, command: Sequence[str]) -> Sweep:
         hydra = [line(o) for o in typed if is_hydra(o)]
         own = [o for o in typed if not is_hydra(o)]
         how = [line(o) for o in own if _is_setting(o)]
-        first = compose_job(config_name, [*hydra, *first_values(own)])
+        with _naming([], first_values([o for o in own if o.is_sweep_override()])):
+            first = compose_job(config_name, [*hydra, *first_values(own)])
         params = parse([f"{k}={v}" for k, v in (first.hydra.sweeper.params or {}).items()])
         for override in [*params, *own]:
             check_override(override)
@@ -149,19 +151,33 @@ def compose_jobs(
     Raises:
         ValueError: a job cannot be; the line says which and why.
     """
+    shared = set(jobs[0]).intersection(*jobs[1:])
     known: dict[tuple[str, ...], DictConfig] = {}
-    configs = []
+    configs: list[DictConfig] = []
     for job in jobs:
         seeds = [int(match[1]) for item in job if (match := _SEED.fullmatch(item))]
         key = tuple("seed" if _SEED.fullmatch(item) else item for item in job)
         if key not in known:
-            known[key] = own_part(compose_job(config_name, [*common, *job]))
+            with _naming(configs, [item for item in job if item not in shared]):
+                known[key] = own_part(compose_job(config_name, [*common, *job]))
         config = known[key]
         if seeds and config.seed != seeds[-1]:
             config = copy.deepcopy(config)
             config.seed = seeds[-1]
         configs.append(config)
     return configs
+
+
+@contextmanager
+def _naming(before: Sequence[DictConfig], varied: Sequence[str]) -> Iterator[None]:
+    """Say which job it is that cannot be: its number, and what tells it from the others."""
+    try:
+        yield
+    except ValueError as error:
+        if not varied:
+            raise
+        number = len({_digest(plain(config)) for config in before})  # of equal jobs one is run
+        raise ValueError(f"job {number} ({' '.join(varied)}): {error}") from None
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

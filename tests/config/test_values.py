@@ -1,8 +1,10 @@
 """A value that no run could use is one line before anything is read, built or written."""
 
 import pytest
+from hydra import initialize_config_dir
 
-from src.config.compose import compose_line
+from src.config import CONFIG_DIR
+from src.config.compose import compose_job, compose_line
 from src.train import main
 
 BASE = ["experiment=price_lstm"]
@@ -38,9 +40,12 @@ REFUSED = [
     ("callbacks.model_checkpoint.filename=../../y", "best, got ../../y"),
     ("callbacks.pooling_monitor.every_n_steps=abc", "a whole number, got abc"),
     ("callbacks.progress_bar.refresh_rate=-1", "a whole number of at least 0"),
-    ("model.hidden_size=abc", "a whole number, got abc"),
-    ("model.num_layers=1.5", "a whole number, got 1.5"),
-    ("model.num_layers=null", "a whole number, got null"),
+    ("model.hidden_size=abc", "a whole number from 1 to 65536, got abc"),
+    ("model.num_layers=1.5", "a whole number from 1 to 1000, got 1.5"),
+    ("model.num_layers=null", "got null"),
+    ("model.num_layers=1000000", "got 1000000"),
+    ("+trainer.plugins=[x]", "nothing, a run says it itself"),
+    ("+trainer.logger=false", "nothing, a run says it itself, got false"),
     ("dropout.encoder=1.5", "a share from 0 and below 1, got 1.5"),
     ("data.path=[a.csv,1]", 'null or one path or a list of paths, got ["a.csv", 1]'),
     ("data.tickers=PETR4", "null or all or a list of names, got PETR4"),
@@ -88,6 +93,28 @@ def test_a_value_that_no_run_could_use_is_refused_by_its_key(override, expected)
 )
 def test_a_value_that_works_is_let_through(overrides):
     compose_line("train", [*BASE, *overrides])
+
+
+@pytest.mark.parametrize(
+    ("command", "override"),
+    [
+        ("train", "+evil=1"),
+        ("train", "++evil.deeper=1"),
+        ("train", "+hydra.launcher.evil=1"),
+        ("train", "+sweep.evil=1"),
+        ("evaluate", "+evil=1"),
+        ("predict", "+evil=1"),
+        ("predict", "+data.evil=1"),
+        ("diagnose", "+evil=1"),
+        ("report", "+evil=1"),
+    ],
+)
+def test_a_key_that_nobody_reads_is_refused(command, override):
+    with (
+        initialize_config_dir(str(CONFIG_DIR), version_base="1.3"),
+        pytest.raises(ValueError, match=r"evil.*: no such key"),
+    ):
+        compose_job(command, [override])
 
 
 def test_the_worst_weights_are_not_kept_as_the_best():

@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import time
 
 import pytest
 import torch
@@ -9,15 +10,17 @@ import yaml
 from benchmarks.torture.campaigns import kill_at_random, kill_at_steps
 from benchmarks.torture.traces import scalars
 from benchmarks.torture.trials import VARIANTS
+from src.config import CONFIG_DIR
 from src.config.resuming import going_on
 from src.config.trust import CheckpointError
 from src.files import LOCK, locked
 from src.runs import stopping
-from src.runs.checkpoint import load_checkpoint
+from src.runs.checkpoint import AtomicCheckpointIO, load_checkpoint
 from src.runs.opening import open_run
 from src.runs.run import run
 from tests.conftest import TINY, report_of
 
+PRESETS = sorted(file.stem for file in (CONFIG_DIR / "experiment").glob("*.yaml"))
 LSTM = ("experiment=price_lstm", "callbacks.progress_bar=null", "logger=tensorboard_csv")
 
 
@@ -59,7 +62,7 @@ def test_kills_at_random_moments_lose_nothing_and_leave_no_temporary_file(tmp_pa
     assert [found for _, found in tried] == [[]] * 8
 
 
-@pytest.mark.parametrize("preset", ["price_lstm", "bars_transformer", "gradient_death"])
+@pytest.mark.parametrize("preset", PRESETS)
 def test_a_finished_run_goes_on_as_the_readme_says(tiny_run, go_on, preset):
     folder = tiny_run(f"experiment={preset}", "callbacks.progress_bar=null")
     go_on(folder, "trainer.max_epochs=3")
@@ -104,6 +107,51 @@ def test_another_learning_rate_is_applied(tiny_run, go_on):
     assert all(torch.equal(before[name], after["state_dict"][name]) for name in before)
     assert after["optimizer_states"][0]["param_groups"][0]["lr"] == 0.0
     assert report_of(folder)["config"]["optimizer"]["lr"] == 0.0
+
+
+def test_an_option_that_makes_another_state_of_the_optimizer_is_refused(tiny_run, go_on):
+    folder = tiny_run(*LSTM)
+    with pytest.raises(ValueError, match=r"optimizer\.amsgrad: None -> True makes it another"):
+        go_on(folder, "+optimizer.amsgrad=true", "trainer.max_epochs=2")
+
+
+def test_nothing_of_a_file_that_a_stored_config_names_is_quoted(tiny_run, go_on, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("root:hunter2\n" * 9)
+    folder = tiny_run(*LSTM)
+    file = folder / "checkpoints" / "last.ckpt"
+    checkpoint = load_checkpoint(file)
+    checkpoint["hyper_parameters"]["config"]["data"]["path"] = str(secret)
+    AtomicCheckpointIO().save_checkpoint(checkpoint, file)
+    (folder / "config.yaml").unlink()
+    for attempt in (
+        lambda: go_on(folder, "trainer.max_epochs=2"),
+        lambda: open_run(file).datamodule,
+    ):
+        with pytest.raises(ValueError, match="cannot be read as prices any more") as refused:
+            attempt()
+        assert "hunter2" not in str(refused.value)
+
+
+def test_another_score_to_go_by_is_named_beside_its_validation_loss(tiny_run):
+    folder = tiny_run(
+        *LSTM,
+        "trainer.max_epochs=3",
+        "callbacks.model_checkpoint.monitor=val/skill",
+        "+callbacks.model_checkpoint.mode=max",
+    )
+    report = report_of(folder)
+    best = report["best"]
+    step = state_of(folder, "best")["global_step"]
+    losses = {point["step"]: point["loss"] for point in report["validation"]}
+    assert best["val_loss"] == losses[step]
+    assert best["monitor"] == "val/skill"
+    assert best["score"] == pytest.approx(scores_at(folder, step))
+
+
+def scores_at(folder, step):
+    """Return the skill that was logged at the validation after a step."""
+    return dict(scalars(folder)["val/skill"])[step - 1]
 
 
 def test_a_better_score_of_before_stays_the_best(tiny_run, go_on):
@@ -210,6 +258,37 @@ def test_signals_end_at_once_what_has_nothing_to_write():
         with pytest.raises(SystemExit) as raised, stopping.listening():
             os.kill(os.getpid(), number)
         assert raised.value.code == code
+
+
+def test_a_signal_that_is_held_back_is_answered_afterwards():
+    def work():
+        with stopping.listening():
+            with stopping.held_back():
+                with stopping.held_back():
+                    os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), signal.SIGTERM)
+            stopping.check()
+
+    with pytest.raises(SystemExit) as raised:
+        work()
+    assert raised.value.code == 143
+
+
+def test_an_exit_that_python_cannot_raise_says_nothing_and_is_made_up_for(capsys):
+    class Deaf:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+
+    def work():
+        with stopping.listening():
+            Deaf()
+            stopping.check()
+
+    with pytest.raises(SystemExit) as raised:
+        work()
+    assert raised.value.code == 130
+    assert capsys.readouterr().err == ""
 
 
 def test_a_training_has_time_to_answer_a_signal_but_not_for_ever(monkeypatch):
