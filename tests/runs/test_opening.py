@@ -113,7 +113,11 @@ CHANGED = [
     ("hyper_parameters.config.schedule", 7, "schedule in its config is no mapping"),
     ("hyper_parameters.config.model.num_layers", 10**6, "from 1 to 1000, got 1000000"),
     ("hyper_parameters.config.model.hidden_size", 2**16, "GiB, this machine has"),
-    ("hyper_parameters.config.data.path", 7, "data.path: expected null or one path, got 7"),
+    (
+        "hyper_parameters.config.data.path",
+        7,
+        "data.path: expected null or one path or a list of paths, got 7",
+    ),
     ("hyper_parameters", None, "not written by this version"),
     ("global_step", "a", "its step is 'a'"),
     ("global_step", -1, "its step is -1"),
