@@ -169,6 +169,12 @@ def send_slowly(port, chunk, count):
         return connection.recv(4096).split(b"\r\n")[0]
 
 
+def test_a_body_may_be_64_kib_and_not_a_byte_more(port):
+    whole = BODIES[0] + b" " * (64 * 1024 - len(BODIES[0]))
+    assert ask(port, body=whole)[0] == 200
+    assert ask(port, body=whole + b" ")[0] == 413
+
+
 def test_a_client_has_ten_seconds_for_a_head_and_ten_for_a_body():
     assert (server.HEADER_SECONDS, requests.READ_SECONDS) == (10.0, 10.0)
 

@@ -23,6 +23,14 @@ def test_every_usual_way_to_write_prices_is_read(text):
     np.testing.assert_array_equal(series, [1, 2.5, 3])
 
 
+def test_one_word_with_a_comma_is_two_prices_and_sizes_end_at_thirty_digits():
+    assert [series.tolist() for series in parse_series("32,5")] == [[32, 5]]
+    assert [series.tolist() for series in parse_series("9e29 2e-30")] == [[9e29, 2e-30]]
+    for text in ("1e30", "1e-30"):
+        with pytest.raises(ValueError, match="expected a number between 1e-30 and 1e"):
+            parse_series(text)
+
+
 def test_several_series_are_read_at_once():
     assert [series.tolist() for series in parse_series("[[1, 2], [3]]")] == [[1, 2], [3]]
 
