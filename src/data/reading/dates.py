@@ -6,7 +6,9 @@ read both ways, the order of the rows may still tell; else it is refused with bo
 
 from __future__ import annotations
 
+import datetime
 import re
+import zoneinfo
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,13 +18,21 @@ from src.data.reading.cells import NULLS
 from src.data.reading.sheet import Sheet
 
 EXPECTED = "a date such as 2018-12-31"
-_YEAR_FIRST = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})")
+_YEAR_FIRST = re.compile(r"(\d{4})([-/.]) ?(\d{1,2})\2 ?(\d{1,2})\.?")
+# Year, month and day under their Chinese, Japanese and Korean signs.
+_YEAR_SIGNED = re.compile(
+    r"(\d{4})[\u5e74\ub144] ?(\d{1,2})[\u6708\uc6d4] ?(\d{1,2})[\u65e5\uc77c]"
+)
 _YEAR_LAST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})")
 _YEAR_MONTH = re.compile(r"(\d{4})[-/.](\d{1,2})")
-_COMPACT = re.compile(r"((?:19|20)\d{2})(\d{2})(\d{2})(?:[T ]?(\d{2})(\d{2})(\d{2})?)?")
+_COMPACT = re.compile(r"((?:19|20)\d{2})(\d{2})(\d{2})(?:[T ]?(\d{2})(\d{2})(\d{2})?Z?)?")
+_QUARTER = re.compile(r"(\d{4})[- ]?Q([1-4])")
+_WEEK = re.compile(r"(\d{4})[- ]?W(\d{2})(?:-([1-7]))?")
+_ZONE = re.compile(r" ((?:[A-Z][A-Za-z]+/)+[A-Z][A-Za-z_]+)$")
 _EPOCH = re.compile(r"(\d{9,10}|\d{12,13}|\d{15,16}|\d{18,19})(\.\d*)?")
 _NAMED_MONTH = re.compile(
-    r"(?:[^\W\d]{2,9}[,.]? )?(?:(\d{1,2})(?:st|nd|rd|th)?[- ./](?:de )?)?([^\W\d]{3,10})\.?[-/ ,]+"
+    r"(?:[^\W\d]{2,9}[,.]? )?(?:(\d{1,2})(?:st|nd|rd|th)?[- ./] ?(?:de )?)?"
+    r"([^\W\d]{3,10})\.?[-/ ,]+"
     r"(?:de )?(?:(\d{1,2})(?:st|nd|rd|th)?,? )?(\d{4}|\d{2}),?"
 )
 _TIME = re.compile(
@@ -155,11 +165,13 @@ class _Day(NamedTuple):
 
 def _read_cells(sheet: Sheet, position: int, day_first: bool | None, is_apart: bool) -> Instants:
     """Read dates as they are written; their times of day too, unless these stand apart."""
+    zone = None
     if is_apart:
         day_codes, day_words = sheet.words(position)
         clock_codes, clock_words = np.zeros_like(day_codes), [""]
     else:
-        day_codes, day_words, clock_codes, clock_words = _split_cells(sheet.text(position))
+        text, zone = _without_zone(sheet.text(position))
+        day_codes, day_words, clock_codes, clock_words = _split_cells(text)
     days = [_day(word) for word in day_words]
     numbers = np.array([day.numbers if day else (0, 0, 0) for day in days], dtype=np.int64)
     dates = _civil(*numbers.reshape(-1, 3).T)
@@ -175,12 +187,36 @@ def _read_cells(sheet: Sheet, position: int, day_first: bool | None, is_apart: b
     seconds = np.array([clock[0] if clock else 0 for clock in clocks]).astype("timedelta64[s]")
     seconds[[n for n, clock in enumerate(clocks) if clock is None]] = np.timedelta64("NaT")
     local = dates[day_codes] + seconds[clock_codes]
+    if zone is not None:
+        return Instants(_in_utc(local, zone), local, True, note)
     has_offset = np.array([clock is not None and clock[1] is not None for clock in clocks])
     if has_offset.any():
         for row in np.flatnonzero(~has_offset[clock_codes] & ~np.isnat(local))[:1].tolist():
             raise sheet.cell_error(row, position, "an offset from UTC, as other dates have")
     ahead = np.array([(clock and clock[1]) or 0 for clock in clocks]).astype("timedelta64[s]")
     return Instants(local - ahead[clock_codes], local, bool(has_offset.any()), note)
+
+
+def _without_zone(text: pd.Series) -> tuple[pd.Series, str | None]:
+    """Take the name of a place off the end of dates, where all have the same: US/Eastern."""
+    match = _ZONE.search(text.iloc[0]) if len(text) else None
+    if match is None or match[1] not in zoneinfo.available_timezones():
+        return text, None
+    ending = match[0]
+    if not text.str.endswith(ending).all():
+        return text, None
+    return text.str.removesuffix(ending), match[1]
+
+
+def _in_utc(local: np.ndarray, zone: str) -> np.ndarray:
+    """Return the instants of local times; the hour that comes twice is told by its neighbours."""
+    times = pd.DatetimeIndex(local)
+    try:
+        placed = times.tz_localize(zone, ambiguous="infer", nonexistent="shift_forward")
+    except ValueError:
+        first = np.ones(len(times), dtype=bool)
+        placed = times.tz_localize(zone, ambiguous=first, nonexistent="shift_forward")
+    return placed.tz_convert("UTC").tz_localize(None).to_numpy().astype("datetime64[s]")
 
 
 _Words = tuple[np.ndarray, list[str], np.ndarray, list[str]]
@@ -244,6 +280,8 @@ def _day(cell: str) -> _Day | None:
         return None
     if match := _YEAR_FIRST.fullmatch(cell):
         return _Day((int(match[1]), int(match[3]), int(match[4])))
+    if match := _YEAR_SIGNED.fullmatch(cell):
+        return _Day((int(match[1]), int(match[2]), int(match[3])))
     if match := _YEAR_LAST.fullmatch(cell):
         order = f"?{match[2]}{len(match[4])}"
         return _Day((int(match[1]), int(match[3]), int(match[4])), order)
@@ -254,6 +292,10 @@ def _day(cell: str) -> _Day | None:
     if match := _EPOCH.fullmatch(cell):
         seconds = int(_since_1970(np.array([int(match[1])]))[0].astype(np.int64))
         return _Day((1970, 1, 1), seconds=seconds)
+    if match := _QUARTER.fullmatch(cell):
+        return _Day((int(match[1]), 3 * int(match[2]) - 2, 1))
+    if match := _WEEK.fullmatch(cell):
+        return _week(int(match[1]), int(match[2]), int(match[3] or 1))
     if match := _YEAR_MONTH.fullmatch(cell):
         return _Day((int(match[1]), int(match[2]), 1))
     if match := _NAMED_MONTH.fullmatch(cell):
@@ -261,6 +303,15 @@ def _day(cell: str) -> _Day | None:
         day, year = match[1] or match[3] or "1", int(match[4])
         return _Day((year if year > 99 else _century(year), month, int(day)))
     return None
+
+
+def _week(year: int, week: int, weekday: int) -> _Day | None:
+    """Return a day of a week as ISO 8601 counts them; None where the year has no such week."""
+    try:
+        day = datetime.date.fromisocalendar(year, week, weekday)
+    except ValueError:
+        return None
+    return _Day((day.year, day.month, day.day))
 
 
 def _century(year: int) -> int:

@@ -34,6 +34,17 @@ NAMED: tuple[tuple[str, str], ...] = (
     ("Barchart", "time|open|high|low|latest|change|%change"),
     ("TradingView", "time|open|high|low|close"),
     ("FRED", "observation date"),
+    ("Quandl", "date|open|high|low|close|volume|split ratio|adj close"),
+    ("Tiingo", "date|close|high|low|open|volume|adjclose|splitfactor"),
+    ("Polygon", "ticker|volume|open|close|high|low|window start"),
+    ("CoinMarketCap", "timeopen|timeclose|open|high|low|close|volume"),
+    ("CoinGecko", "snapped at|price|market cap|total volume"),
+    ("KuCoin", "time|open|close|high|low|volume|turnover"),
+    ("Interactive Brokers", "date|open|high|low|close|volume|barcount"),
+    ("Dukascopy", "gmt time|open|high|low|close"),
+    ("Profit", "ativo|data|abertura|maximo|minimo|fechamento|quantidade"),
+    ("Euronext", "date|open|high|low|last|close|number of shares"),
+    ("akshare", "日期|开盘|收盘|最高|最低|成交量"),
 )
 # Files without a header: the look of their cells (d date, t time, e digits that may be seconds
 # since 1970, n number, w words), and the role of each column, "" where it has none.
@@ -43,6 +54,7 @@ POSITIONS: tuple[tuple[str, str, str], ...] = (
     ("MetaTrader 5", r"dt[ne]{7}", "date time open high low close volume"),
     ("MetaTrader 4", r"dt[ne]{5,6}", "date time open high low close volume"),
     ("MetaTrader 4", r"dt[ne]{4}", "date time open high low close"),
+    ("Kraken", r"e[ne]{6}", "date open high low close volume"),
     ("Yahoo", r"d[ne]{6}", "date open high low close adjusted volume"),
     ("date, time, bar, volume", r"d[ne]{6}", "date time open high low close volume"),
     ("date, bar, volume", r"d[ne]{6}", "date open high low close volume"),

@@ -29,7 +29,9 @@ _MARKUP = {
     "<!doctype": "a web page, not the file itself",
     "<html": "a web page, not the file itself",
     "<?xml": "XML",
+    "<table": "a web page, not the file itself",
     "{": "JSON",
+    "[{": "JSON",
 }
 
 

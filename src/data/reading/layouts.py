@@ -150,7 +150,8 @@ def _refuse_repeated(sheet: Sheet, role: str, found: Sequence[int]) -> None:
 
 def _find_date(sheet: Sheet, roles: dict[str, int], why: dict[str, str]) -> None:
     """Find the column of dates, and the one of times where it stands apart."""
-    times = [n for n in columns_of(sheet.header, "time") if n not in roles.values()]
+    clocks = [n for n in columns_of(sheet.header, "date") if _kind(sheet, n) == "t"]
+    times = [n for n in columns_of(sheet.header, "time") if n not in roles.values()] + clocks
     if "date" not in roles:
         in_block = [
             n for row in sheet.block for n, cell in enumerate(row) if role_of(cell) == "date"
@@ -205,6 +206,9 @@ def _two_headers(sheet: Sheet, chosen: Mapping[str, int]) -> list[Columns] | Non
     if not named:
         return None
     tickers = list(dict.fromkeys(named[0][n] for n in prices))
+    closes = [n for n in prices if role_of(sheet.header[n]) in ("close", "adjusted")]
+    if {named[0][n] for n in closes} != set(tickers):
+        return None  # units, such as USD and shares
     return [
         _side_by_side(
             sheet, "yfinance", ticker, [n for n in prices if named[0][n] == ticker], chosen
@@ -308,9 +312,11 @@ def _by_position(sheet: Sheet, chosen: Mapping[str, int]) -> list[Columns] | Non
         return None
     if {"date", "close"} <= set(chosen):
         return [Columns("columns chosen by hand", dict(chosen))]
-    look = "".join(_kind(sheet, n) for n in range(len(sheet.header)))
+    # Remarks beside some of the values are no column of their own.
+    places = [n for n in range(len(sheet.header)) if not _is_remarks(sheet, n)]
+    look = "".join(_kind(sheet, n) for n in places)
     for name, pattern, words in POSITIONS:
-        roles = {role: n for n, role in enumerate(words.split(" ")) if role}
+        roles = {role: n for n, role in zip(places, words.split(" "), strict=False) if role}
         if re.fullmatch(pattern, look) and _are_bars(sheet, roles):
             return [Columns(name, {**roles, **chosen}, why=dict.fromkeys(roles, "by its place"))]
     return None
@@ -329,6 +335,12 @@ def _are_bars(sheet: Sheet, roles: Mapping[str, int]) -> bool:
             is_in_range &= numbers["high"] >= max(numbers.values())
             fits.append(is_in_range and 0 < adjusted <= 1.001 * numbers["close"])
     return sum(fits) > 0.9 * len(fits)
+
+
+def _is_remarks(sheet: Sheet, position: int) -> bool:
+    """Tell whether nearly all cells of a column are empty."""
+    cells = [row[position] for row in sheet.head if position < len(row)]
+    return sum(map(bool, cells)) < 0.2 * len(cells)
 
 
 def _plain_number(cell: str) -> float:

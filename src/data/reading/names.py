@@ -18,7 +18,8 @@ ENGLISH: dict[str, tuple[str, ...]] = {
         *("date", "datetime", "date time", "trade date", "trading date", "observation date"),
         *("timestamp", "time stamp", "day", "dt", "open time", "opentime", "gmt time"),
         *("local time", "utc time", "time utc", "date gmt", "date utc", "dtyyyymmdd"),
-        *("unix", "unix timestamp", "epoch", "ts"),
+        *("window start", "snapped at", "mts", "as of date", "business date", "session"),
+        *("unix", "unix timestamp", "epoch", "ts", "period", "month", "quarter", "week"),
     ),
     "time": ("time", "hour"),
     "open": ("open", "opening", "open price", "opening price"),
@@ -33,9 +34,11 @@ ENGLISH: dict[str, tuple[str, ...]] = {
         *("adj closing price", "adjusted closing price", "close adjusted", "adjusted"),
     ),
     "volume": (
+        # Of two columns the one that counts pieces, not money.
+        *("number of shares", "no of shares", "shares traded", "quantidade", "stueck", "stuecke"),
         *("volume", "vol", "tickvol", "tick volume", "volumes", "total trade quantity"),
         *("totaltradequantity", "total traded quantity", "tottrdqty", "quantity", "qty"),
-        *("shares traded", "no of shares", "volume traded", "traded volume"),
+        *("volume traded", "traded volume"),
     ),
     "ticker": (
         *("ticker", "symbol", "tickers", "symbols", "stock symbol", "ticker symbol", "sym"),
@@ -45,13 +48,13 @@ ENGLISH: dict[str, tuple[str, ...]] = {
 OTHERS: dict[str, tuple[str, ...]] = {
     "date": (
         *("data", "datum", "fecha", "tarih", "dia", "data do pregao", "data pregao", "data hora"),
-        *("дата", "日付", "日付け", "日期", "날짜"),
+        *("дата", "日付", "日付け", "日期", "时间", "交易日期", "날짜"),
     ),
     "time": ("hora", "uhrzeit", "zeit", "czas", "heure", "ora", "saat", "время"),
     "open": (
         *("abertura", "apertura", "abert", "preco de abertura", "eroffnung", "eroffn"),
         *("eroffnungskurs", "erster", "ouverture", "ouv", "otwarcie", "acilis", "oppen"),
-        *("откр", "始値", "开盘", "시가", "preabe"),
+        *("откр", "始値", "开盘", "开盘价", "시가", "preabe"),
     ),
     "high": (
         *("maxima", "maximo", "alta", "preco maximo", "hoch", "tageshoch", "haut", "plus haut"),
@@ -64,6 +67,8 @@ OTHERS: dict[str, tuple[str, ...]] = {
             "макс",
             "高値",
             "高",
+            "最高",
+            "最高价",
             "고가",
             "premax",
         ),
@@ -71,12 +76,25 @@ OTHERS: dict[str, tuple[str, ...]] = {
     "low": (
         *("minima", "minimo", "baixa", "preco minimo", "tief", "tagestief", "bas", "plus bas"),
         *("najnizszy", "laag", "dusuk", "lagst", "мин", "安値", "低", "저가", "premin"),
+        *("最低", "最低价"),
     ),
     "close": (
         *("fechamento", "cierre", "schluss", "schlusskurs", "cloture", "fermeture", "chiusura"),
         *("zamkniecie", "kapanis", "preco de fechamento", "ultimo", "zuletzt", "letzter"),
         *("dernier", "ostatnio", "laatst", "senast", "simdi", "preco", "precio", "valor"),
-        *("cotacao", "kurs", "цена", "終値", "收盘", "종가", "preult"),
+        *(
+            "cotacao",
+            "kurs",
+            "senaste",
+            "收盘价",
+            "slutkurs",
+            "slotkoers",
+            "цена",
+            "終値",
+            "收盘",
+            "종가",
+            "preult",
+        ),
     ),
     "adjusted": (
         *("fechamento ajustado", "preco ajustado", "cierre ajustado", "cierre aj"),
@@ -84,7 +102,7 @@ OTHERS: dict[str, tuple[str, ...]] = {
     ),
     "volume": (
         *("volumen", "wolumen", "wol", "obrot", "stuck", "stueck", "hac", "hacim", "quantidade"),
-        *("объем", "出来高", "交易量", "거래량", "quatot"),
+        *("объем", "出来高", "交易量", "成交量", "거래량", "quatot"),
     ),
     "ticker": ("papel", "ativo", "codigo", "simbolo", "codneg", "wertpapier"),
 }
@@ -110,6 +128,21 @@ def plain(name: str) -> str:
     return " ".join(re.sub(r"[^\w%+]|_", " ", unicodedata.normalize("NFC", letters)).split())
 
 
+_LETTERS_OF = {"t": "timestamp", "o": "open", "h": "high", "l": "low", "c": "close", "v": "volume"}
+
+
+def spelled_out(header: Sequence[str]) -> Sequence[str]:
+    """Return a header of single letters as words, where all of a bar's are there.
+
+    >>> spelled_out(["t", "o", "h", "l", "c", "vw"]), spelled_out(["t", "c"])
+    (['timestamp', 'open', 'high', 'low', 'close', 'vw'], ['t', 'c'])
+    """
+    letters = [name.casefold() for name in header]
+    if not {"t", "o", "h", "l", "c"} <= set(letters):
+        return header
+    return [_LETTERS_OF.get(letter, name) for letter, name in zip(letters, header, strict=True)]
+
+
 def role_of(name: str) -> str | None:
     """Return the role that a column name stands for, or None.
 
@@ -122,7 +155,7 @@ def role_of(name: str) -> str | None:
 def columns_of(header: Sequence[str], role: str) -> list[int]:
     """Return the positions of the columns that can play a role, the best first."""
     by_word: dict[str, list[int]] = {}
-    for position, name in enumerate(header):
+    for position, name in enumerate(spelled_out(header)):
         by_word.setdefault(plain(name), []).append(position)
     found = [position for word in WORDS[role] for position in by_word.get(word, [])]
     if role == "volume" and not found:

@@ -18,7 +18,7 @@ import numpy as np
 from src.data.reading.cells import NULLS, is_date, is_number
 from src.data.reading.errors import DataError, quote
 from src.data.reading.files import BLOCK, TextFile
-from src.data.reading.names import PRICES, role_of
+from src.data.reading.names import PRICES, role_of, spelled_out
 from src.data.reading.sheet import Sheet, csv_rows
 
 DELIMITERS = ",;\t|"
@@ -97,7 +97,7 @@ def _names_and_start(rows: list[list[str]]) -> tuple[int | None, int | None]:
 
 
 def _names_columns(cells: list[str]) -> bool:
-    roles = {role_of(cell) for cell in cells if cell}
+    roles = {role_of(cell) for cell in spelled_out(cells) if cell}
     prices = roles.intersection(PRICES)
     is_dated = bool(roles & {"date", "time"}) or not cells[0]
     return len(cells) > 1 and (len(prices) > 2 or (len(prices) > 0 and is_dated))
