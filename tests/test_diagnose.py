@@ -27,6 +27,7 @@ def test_zero_columns_are_put_down_to_features_by_name(unscaled_bars):
     assert dead["parameter"] == "model.encoder.temporal_projection.weight"
     assert dead["confirmed"]
     assert "indicator_kicking" in dead["indices"]
+    assert dead["benign"]  # candlestick patterns that did not come
     assert dead["fraction"] == pytest.approx(len(dead["indices"]) / 129)
 
 

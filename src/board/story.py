@@ -157,7 +157,9 @@ def finding_lines(report: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
         yield "Nothing watched the gradients.", False
         return
     alarms = [finding for finding in diagnosis["findings"] if not finding["benign"]]
-    if not alarms:
+    if not alarms and diagnosis.get("not_replayed"):
+        yield from _wrapped(f"Not known: {diagnosis['not_replayed']}.")
+    elif not alarms:
         yield "Healthy: nothing to act on.", True
     for number, finding in enumerate(alarms[:MOST_FINDINGS], start=1):
         proof = {True: ", confirmed by intervention", False: ", not confirmed", None: ""}

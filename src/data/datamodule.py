@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from src.data.features.feature import PATTERN_UNIT
 from src.data.preparation import FEATURES, PreparedData
 from src.data.reading.cache import load_and_prepare
 from src.data.reading.checks import say_date
@@ -186,6 +187,12 @@ class PriceDataModule(pl.LightningDataModule):
             scaler=self.scaler,
             split=self.split,
         )
+
+    @property
+    def rare_feature_names(self) -> tuple[str, ...]:
+        """Features that are 0 but for rare events: candlestick patterns, absent for years."""
+        named = zip(self.feature_names, self.feature_units, strict=True)
+        return tuple(name for name, unit in named if unit == PATTERN_UNIT)
 
     @property
     def _feature_changes(self) -> Changes | None:

@@ -8,7 +8,7 @@ from typing import Any
 from src.data.datamodule import Changes, PriceDataModule, check_at_least
 from src.data.preparation import PreparedData, cut_windows, split_rows
 from src.data.scaling import fit_target_scaling
-from src.data.scenario import Scenario, make_scenario
+from src.data.scenario import NEVER_ALIVE, Scenario, make_scenario
 
 
 class ScenarioDataModule(PriceDataModule):
@@ -54,6 +54,12 @@ class ScenarioDataModule(PriceDataModule):
     def scenario(self) -> Scenario:
         """The bars and what is true of them."""
         return make_scenario(self.num_rows, self.world_seed)
+
+    @property
+    def rare_feature_names(self) -> tuple[str, ...]:
+        """The indicators that are always 0: a world may have features that never occur in it."""
+        indicators = self.feature_groups.get("indicator", slice(0))
+        return tuple(self.feature_names[indicators][:NEVER_ALIVE])
 
     def truth(self) -> dict[str, Any]:
         """Return what no model can do better than, as mean squared errors of the scaled target.

@@ -1,6 +1,6 @@
 """Name the cause of dead gradients: symptom, cause, proof."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from .causes import CAUSES, Candidate, Cause, Experiment
-from .findings import Diagnosis, Finding
+from .findings import Diagnosis, Finding, without_alarm_for
 from .isolation import untouched
 from .rank import rank
 from .symptoms.replay import LossFunction, check_loss_function, find_symptoms
@@ -26,6 +26,7 @@ def diagnose(
     optimizer: Optimizers = None,
     *,
     feature_names: Sequence[str] | None = None,
+    rare_features: Collection[str] = (),
     context: TrainingContext | None = None,
     max_batches: int = 8,
 ) -> Diagnosis:
@@ -42,6 +43,7 @@ def diagnose(
         loss_fn: (model, batch) -> scalar loss.
         optimizer: The optimiser or optimisers; without one nothing is said about groups and rates.
         feature_names: Names of the input features, used wherever their number fits.
+        rare_features: Those of the names that are 0 but for rare events: no alarm for them alone.
         context: What only the training loop knows.
         max_batches: Batches to take at most.
 
@@ -72,7 +74,9 @@ def diagnose(
         proved = [prove(experiment, candidate) for candidate in candidates]
         proved += find_by_trial(experiment)
     loss = sum(symptoms.loss_values) / len(symptoms.loss_values)
-    return Diagnosis(findings=rank(proved), loss=loss, num_batches=len(taken))
+    return Diagnosis(
+        findings=without_alarm_for(rank(proved), rare_features), loss=loss, num_batches=len(taken)
+    )
 
 
 def find_causes(symptoms: Symptoms) -> list[Finding]:

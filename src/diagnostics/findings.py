@@ -1,12 +1,14 @@
 """What a diagnosis says: one `Finding` per cause, collected in a `Diagnosis`."""
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
 from .causes import CAUSES, Candidate
+
+RARE_REMEDY = "Nothing to repair: these are 0 but for rare events, and none came."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +116,8 @@ class Diagnosis:
     def from_dict(cls, values: Mapping[str, Any]) -> "Diagnosis":
         """Return the diagnosis that `to_dict` told.
 
-        >>> Diagnosis.from_dict(Diagnosis(loss=0.5, num_batches=3).to_dict())
-        Diagnosis(findings=(), loss=0.5, num_batches=3)
+        >>> Diagnosis.from_dict(Diagnosis(loss=0.5, num_batches=3).to_dict()).num_batches
+        3
         """
         findings = (Finding(**{**f, "indices": tuple(f["indices"])}) for f in values["findings"])
         loss = values["loss"]
@@ -165,6 +167,28 @@ class Diagnosis:
             )
             for row in rows
         )
+
+
+def without_alarm_for(
+    findings: Iterable[Finding], rare_features: Collection[str]
+) -> tuple[Finding, ...]:
+    """Call a dead input benign that consists of rare features alone, and put it last.
+
+    Args:
+        findings: most severe first.
+        rare_features: names of features that are 0 but for rare events.
+
+    >>> finding = Finding(cause="dead_input", parameter="fc.weight", indices=("kicking",))
+    >>> [f.benign for f in without_alarm_for([finding], ("kicking", "doji"))]
+    [True]
+    """
+    told = [
+        replace(finding, benign=True, remedy=RARE_REMEDY)
+        if finding.cause == "dead_input" and set(map(str, finding.indices)) <= set(rare_features)
+        else finding
+        for finding in findings
+    ]
+    return tuple(sorted(told, key=lambda finding: finding.benign))
 
 
 def _html_row(finding: Finding) -> str:

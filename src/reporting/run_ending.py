@@ -60,6 +60,9 @@ def gradient_lines(report: Mapping[str, Any]) -> Iterator[str]:
         return
     alarms = [finding for finding in diagnosis["findings"] if not finding["benign"]]
     batches = f"replayed batches: {diagnosis['num_batches']}"
+    if not alarms and diagnosis.get("not_replayed"):
+        yield f"Gradients: not known: {diagnosis['not_replayed']}."
+        return
     if not alarms:
         yield f"Gradients: healthy, nothing to act on ({batches})."
         return

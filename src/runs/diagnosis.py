@@ -108,7 +108,8 @@ def _diagnose(
     parameters = any(p.requires_grad for p in module.parameters())
     optimizer = module.configure_optimizers() if parameters else None
     names = datamodule.feature_names
-    diagnosis = diagnose(module, batches, _loss, optimizer, feature_names=names)
+    rare = datamodule.rare_feature_names
+    diagnosis = diagnose(module, batches, _loss, optimizer, feature_names=names, rare_features=rare)
     trials = None
     if trial_seconds is not None and parameters:
         found = what_would_help(

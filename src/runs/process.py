@@ -65,7 +65,7 @@ def log_to_terminal() -> None:
     root.setLevel(logging.INFO)
     terminal = logging.StreamHandler()
     terminal.setFormatter(_Harmless())
-    terminal.addFilter(lambda record: not getattr(record, "is_shown", False))
+    terminal.addFilter(_is_news)
     root.addHandler(terminal)
 
 
@@ -75,6 +75,19 @@ class _Harmless(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's text."""
         return harmless(super().format(record))
+
+
+_findings_told: set[str] = set()
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Leave out what was printed, and a finding that another job of this sweep has told."""
+    if record.name.startswith("src.diagnostics") and record.levelno >= logging.WARNING:
+        message = record.getMessage()
+        if message in _findings_told:
+            return False
+        _findings_told.add(message)
+    return not getattr(record, "is_shown", False)
 
 
 def _say_once(failed: threading.ExceptHookArgs) -> None:

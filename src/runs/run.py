@@ -263,9 +263,10 @@ def _print_ending(run: _Started, config: DictConfig) -> None:
     Terminal().print(score_table(test["model"], test["baseline"]))
     if "series" in test:
         Terminal().print(series_table(test))
-    say(*gradient_lines(report))
+    gradients = list(gradient_lines(report))
     if config.get("sweep", {}).get("job") is not None:
-        return say(f"run folder: {folder}")
+        return say(*gradients[:1], f"run folder: {folder}")
+    say(*gradients)
     say(*written_lines(folder, [name for name in WRITTEN if (folder / name).is_file()]))
     say(*next_lines(folder, config.log_dir, not is_made_up(run.datamodule.features, config)))
 

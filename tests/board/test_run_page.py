@@ -83,9 +83,7 @@ def test_every_page_has_what_it_is_for(monitored):
         "pooling_weights_over_time/model.pooling",
     }
     assert "pooling_weights/model.pooling" in tags["histograms"]
-    assert "**1. dead_input** at `model.encoder.temporal_projection.weight`" in text_of(
-        events, "diagnosis"
-    )
+    assert "Benign, nothing to repair: dead_input at" in text_of(events, "diagnosis")
     assert "hidden_size: 8" in text_of(events, "run/config")
     result = text_of(events, "run/result")
     assert result.startswith("**finished**")

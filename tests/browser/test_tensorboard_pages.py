@@ -81,7 +81,7 @@ def test_a_picture_of_each_run_is_loaded(page, tag, width, height):
 @pytest.mark.parametrize(
     ("tag", "parts"),
     [
-        ("diagnosis", ("1. dead_input", "confirmed by a replay", "remedy:")),
+        ("diagnosis", ("Healthy", "nothing to repair")),
         ("run/config", ("hidden_size: 16",)),
         ("run/result", ("finished", "rmse", "tomorrow = today")),
     ],

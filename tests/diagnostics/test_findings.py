@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from src.diagnostics import Diagnosis, Finding, diagnose, summarize_gradients
+from src.diagnostics.findings import without_alarm_for
 from src.diagnostics.symptoms.stats import FeatureStats, rows_of
 from tests.diagnostics.faults import FAULTS, healthy
 
@@ -145,3 +146,16 @@ def test_a_diagnosis_comes_back_from_its_plain_values():
     finding = Finding(cause="dead_input", parameter="fc.weight", indices=("a",), fraction=0.5)
     told = Diagnosis(findings=(finding,), loss=0.1, num_batches=2).to_dict()
     assert Diagnosis.from_dict(told).to_dict() == told
+
+
+def test_features_of_rare_events_are_no_alarm_by_themselves_but_beside_others():
+    alone, beside = (
+        Finding(cause="dead_input", parameter="fc.weight", indices=indices)
+        for indices in (("kicking",), ("kicking", "volume"))
+    )
+    told = without_alarm_for((alone, beside), ("kicking", "doji"))
+    assert [(finding.indices, finding.benign) for finding in told] == [
+        (("kicking", "volume"), False),
+        (("kicking",), True),
+    ]
+    assert "Nothing to repair" in told[1].remedy

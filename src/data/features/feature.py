@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+PATTERN_UNIT = "-1 bearish to 1 bullish"
+"""Unit of features that are 0 but for rare events."""
+
 
 class Feature(NamedTuple):
     """A feature of every row of a table.

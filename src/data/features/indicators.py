@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import talib
 
-from src.data.features.feature import Feature
+from src.data.features.feature import PATTERN_UNIT, Feature
 from src.data.reading.sources import PriceTable
 
 _TINY = 1e-8
@@ -57,9 +57,7 @@ def indicator_features(table: PriceTable) -> Iterator[Feature]:
     yield from _bands_and_volume(high, low, close, volume, atr)
     for name, pattern in CANDLE_PATTERNS.items():
         meaning = f"candlestick pattern of TA-Lib, {pattern.__name__}, / 100"
-        yield Feature(
-            name, "-1 bearish to 1 bullish", meaning, pattern(open_, high, low, close) / 100.0
-        )
+        yield Feature(name, PATTERN_UNIT, meaning, pattern(open_, high, low, close) / 100.0)
 
 
 def _momentum(close: np.ndarray) -> Iterator[Feature]:

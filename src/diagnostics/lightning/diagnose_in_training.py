@@ -93,6 +93,11 @@ def feature_names(trainer: Any) -> tuple[str, ...] | None:
     return tuple(names) if names is not None else None
 
 
+def rare_features(trainer: Any) -> tuple[str, ...]:
+    """Return the datamodule's names of features that are 0 but for rare events."""
+    return tuple(getattr(getattr(trainer, "datamodule", None), "rare_feature_names", None) or ())
+
+
 def _diagnose_each_optimizer(
     stand_in: StandIn, batches: Sequence[Any], context: TrainingContext, trainer: Any
 ) -> Diagnosis:

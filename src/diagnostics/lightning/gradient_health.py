@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ..findings import Diagnosis, Finding
+from ..findings import Diagnosis, Finding, without_alarm_for
 from ..measuring.async_copy import Inbox
 from ..measuring.counts import Measurement, measure_gradients
 from ..measuring.details import (
@@ -31,6 +31,7 @@ from .diagnose_in_training import (
     feature_names,
     from_measurements,
     persistent_part,
+    rare_features,
     training_context,
 )
 from .first_steps import FIRST, FirstSteps, of_gradients
@@ -351,7 +352,8 @@ class GradientHealth(Callback):
                 log.warning("no diagnosis: %s", diagnosis.not_replayed)
             self._said_why_not = True
         parts = [persistent_part(finding, sightings, names) for finding in diagnosis.findings]
-        self.diagnosis = replace(diagnosis, findings=tuple(f for f in parts if f is not None))
+        kept = without_alarm_for((f for f in parts if f is not None), rare_features(trainer))
+        self.diagnosis = replace(diagnosis, findings=kept)
         gradient, name = self._first_gradient, self._first_weight
         first = (name, gradient) if name and gradient else None
         show_diagnosis(self._writer, self.diagnosis, trainer.global_step, first)
