@@ -1,6 +1,7 @@
 """A person's own file, from the command line to the forecasts: times, odd names, odd prices."""
 
 import csv
+import json
 import sys
 from datetime import timedelta
 
@@ -49,6 +50,13 @@ def test_a_run_on_hours_refuses_days_and_speaks_of_hours(tiny_run, hourly, write
     from src.serving.forecasts import forecasts as predict
 
     folder = tiny_run(*PRESET, f"data.path={hourly}")
+    from src.reporting.report import report_on
+
+    (compared,) = report_on([str(folder)]).comparisons
+    assert compared.step == "hour"
+    page = (folder.parent / "comparison.md").read_text()
+    assert "test hours" in page
+    assert "test day" not in page
     table_ = forecast_table(predict(str(folder), str(hourly)))
     assert table_.title == "Forecasts for the following hour"
     days = write_csv(table([HEAD, *bar(make_bars())]), "days.csv")
@@ -73,7 +81,9 @@ def test_a_negative_price_trains_where_nothing_takes_its_logarithm(tiny_run, wri
     with pytest.raises(ValueError, match=r"found '-37.63' in Close, .*data.target=residual"):
         tiny_run(*PRESET, f"data.path={path}")
     options = ("data.target=residual", "data.input=price", "data.accept=[jump]")
-    assert report_of(tiny_run(*PRESET, f"data.path={path}", *options))["status"] == "finished"
+    folder = tiny_run(*PRESET, f"data.path={path}", *options)
+    assert report_of(folder)["status"] == "finished"
+    assert json.loads((folder / "calibration.json").read_text())["is_signed"]
 
 
 def test_what_is_odd_is_said_in_the_terminal_and_the_report(tiny_run, write_csv, capsys):

@@ -62,6 +62,11 @@ class Comparison:
     notes: tuple[str, ...]
 
     @property
+    def step(self) -> str:
+        """What the distance between two forecasts is called."""
+        return self.daily.step if self.daily else "day"
+
+    @property
     def ranked(self) -> tuple[Group, ...]:
         """The groups that have a number, best first."""
         return tuple(group for group in self.groups if group.rank)
@@ -136,10 +141,10 @@ def _compare(runs: "pd.DataFrame", metric: str) -> Comparison:
     daily = daily_losses(scores[["group", "seed", "path"]].to_dict("records"), METRICS[metric])
     baseline_set_p = None
     if daily is None and len(scores):
-        notes.append("There are no forecasts.csv: nothing can be said of single test days.")
+        notes.append("There are no forecasts.csv: nothing can be said of single forecasts.")
     if daily is not None:
         if daily.left_out:
-            notes.append(f"Without forecasts of these days: {', '.join(daily.left_out)}.")
+            notes.append(f"Without forecasts of these {daily.step}s: {', '.join(daily.left_out)}.")
         groups, baseline_set_p = _compare_days(groups, daily, notes)
     return Comparison(
         test_set=runs["test_set"].iloc[0],
@@ -203,7 +208,7 @@ def _compare_days(
     compared = _with_recipes([_with_days(group, daily, groups[0].label) for group in groups])
     if len(daily.date) < FEWEST_DAYS:
         notes.append(
-            f"{len(daily.date)} test days are too few for a model confidence set "
+            f"{len(daily.date)} test {daily.step}s are too few for a model confidence set "
             f"({FEWEST_DAYS} or more)."
         )
         return compared, None

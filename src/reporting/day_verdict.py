@@ -17,14 +17,14 @@ def days_sentences(comparison: Comparison) -> list[str]:
         return []
     baseline, test = METRICS[comparison.metric].baseline, best.days_to_baseline
     sentences = [
-        f'Over the {test.n} test days {best.name} {_loses(test)} "{baseline}" '
+        f'Over the {test.n} test {comparison.step}s {best.name} {_loses(test)} "{baseline}" '
         f"({_unit(comparison)}), {_how(test)} (Diebold-Mariano p {p_text(test.p_value)})."
     ]
     sentences += [_set(comparison)] if comparison.baseline_set_p is not None else []
     sentences += _below(comparison)
     sentences.append(
-        "Tests over days take the trained weights as given: they are about these models, not about "
-        "their recipes trained with another seed."
+        f"Tests over {comparison.step}s take the trained weights as given: they are about these "
+        "models, not about their recipes trained with another seed."
     )
     return sentences + _recipes(comparison)
 
@@ -88,7 +88,7 @@ def _recipes(comparison: Comparison) -> list[str]:
     if not tested:
         return [f"Of recipes nothing can be said: no group shares two seeds with {first}."]
     told = [g for g in tested if g.recipe_p < ALPHA]
-    lead = "As recipes, seeds and days both drawn anew,"
+    lead = f"As recipes, seeds and {comparison.step}s both drawn anew,"
     if not told:
         least = _least(comparison, tested)
         return [f"{lead} none of {who} is distinguishable from {first}{least}."]

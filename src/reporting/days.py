@@ -77,6 +77,17 @@ METRICS: Mapping[str, Loss] = {
 """The metrics runs can be compared by, and what each loses a day of the test part."""
 
 
+_DAY = 86400
+_STEPS = (
+    ("minute", 60, 60),
+    ("hour", 3600, 3600),
+    ("day", 0.8 * _DAY, 4 * _DAY),
+    ("week", 5 * _DAY, 9 * _DAY),
+    ("month", 26 * _DAY, 33 * _DAY),
+)
+"""What a distance in seconds is called, from and up to which."""
+
+
 @dataclass(frozen=True)
 class DailyLosses:
     """What each group loses each test day, averaged over its seeds.
@@ -90,6 +101,7 @@ class DailyLosses:
         baseline: (n,) loss a day of the forecast that needs no model.
         by_seed: (n,) loss a day by group and seed.
         left_out: run folders without forecasts of these days.
+        step: what the distance between them is called.
         series: by ticker the metric of each group, averaged over its seeds, and of the baseline
             under its name; empty where there is one series.
     """
@@ -99,6 +111,7 @@ class DailyLosses:
     baseline: NDArray
     by_seed: Mapping[str, Mapping[Any, NDArray]]
     left_out: tuple[str, ...] = ()
+    step: str = "day"
     series: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
@@ -140,7 +153,28 @@ def daily_losses(runs: Iterable[Mapping[Any, Any]], loss: Loss) -> DailyLosses |
         }
         date, without = np.unique(date), _by_date(date, without)
     means = {group: np.mean([*own.values()], axis=0) for group, own in by_seed.items()}
-    return DailyLosses(date, means, without, by_seed, tuple(left_out), series)
+    return DailyLosses(date, means, without, by_seed, tuple(left_out), step_of(date), series)
+
+
+def step_of(date: NDArray) -> str:
+    """Return what the distance between test days is called: day, hour, week; bar without a word.
+
+    >>> step_of(np.array(["2024-01-01", "2024-01-02"]))
+    'day'
+    >>> step_of(np.array(["2024-01-01 09:00", "2024-01-01 10:00"]))
+    'hour'
+    """
+    try:
+        times = np.unique(date).astype("datetime64[s]").astype(np.int64)
+    except ValueError:
+        return "bar"
+    if len(times) < 2:
+        return "day"
+    usual = float(np.median(np.diff(times)))
+    for name, least, most in _STEPS:
+        if least <= usual <= most:
+            return name
+    return "bar"
 
 
 def _by_date(date: NDArray, losses: NDArray) -> NDArray:

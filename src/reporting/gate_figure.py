@@ -23,7 +23,11 @@ RISING, FALLING = "#009E73", "#D55E00"
 
 
 def gate_figure(
-    dates: NDArray, closes: NDArray, quantities: Mapping[str, NDArray], title: str
+    dates: NDArray,
+    closes: NDArray,
+    quantities: Mapping[str, NDArray],
+    title: str,
+    step: str = "day",
 ) -> Figure:
     """Draw a window's prices, and below them each layer's gates and state.
 
@@ -32,6 +36,7 @@ def gate_figure(
         closes: (T,) price units.
         quantities: by name, (L, T, D): gates, `candidate`, `hidden` and, of an LSTM, `cell`.
         title: what it is about.
+        step: what the distance between two prices is called.
 
     Returns:
         The figure, a column a layer: prices; the gates' mean over units with their middle 80%; and
@@ -45,7 +50,7 @@ def gate_figure(
     rows = figure.subplots(2 + len(maps), layers, sharex=True, squeeze=False)
     figure.suptitle(title)
     for layer, (prices, gates, *grids) in enumerate(rows.T):
-        _draw_prices(prices, dates, closes)
+        _draw_prices(prices, dates, closes, step)
         prices.set_title(f"layer {layer + 1}", loc="left")
         _draw_gates(gates, dates, {name: values[layer] for name, values in quantities.items()})
         order = np.argsort(quantities[state][layer, -1])
@@ -56,11 +61,11 @@ def gate_figure(
     return figure
 
 
-def _draw_prices(axes: Axes, dates: NDArray, closes: NDArray) -> None:
+def _draw_prices(axes: Axes, dates: NDArray, closes: NDArray, step: str) -> None:
     axes.plot(dates, closes, color="black", linewidth=1)
     moves = np.diff(closes)
     for colour, days, label in ((RISING, moves > 0, "rising"), (FALLING, moves < 0, "falling")):
-        axes.plot(dates[1:][days], closes[1:][days], ".", color=colour, label=f"{label} day")
+        axes.plot(dates[1:][days], closes[1:][days], ".", color=colour, label=f"{label} {step}")
     axes.legend(loc="best", frameon=False, fontsize="small", ncols=2)
     axes.set_ylabel("price")
 

@@ -94,7 +94,7 @@ def _figures(comparison: Comparison) -> list[tuple[str, str]]:
         (
             bool(comparison.daily and comparison.daily.groups),
             days_figure,
-            "Rising: better than no model on these days. Falling: worse.",
+            f"Rising: better than no model on these {comparison.step}s. Falling: worse.",
         ),
     ]
     return [(draw(comparison), caption) for wanted, draw, caption in figures if wanted]

@@ -128,7 +128,7 @@ def _apart(report: Report) -> list[str]:
     if len(report.comparisons) == 1:
         return []
     return [
-        f"The runs were tested on {len(report.comparisons)} different sets of days: errors of "
+        f"The runs were tested on {len(report.comparisons)} different sets of dates: errors of "
         "different test sets are not compared."
     ]
 

@@ -8,7 +8,7 @@ from src.reporting.text import count_of, number
 
 WRITTEN = {
     "forecast.png": "forecasts of the test part against the prices that came",
-    "forecasts.csv": "the same, a row a day",
+    "forecasts.csv": "the same, a row a bar",
     "story.png": "loss, gradients, findings and pooling weights on one page",
     "checkpoints/best.ckpt": "the weights of the best validation",
     "checkpoints/last.ckpt": "the last ones, to go on from",

@@ -329,19 +329,19 @@ def gate_table(answers: Mapping[str, Any]) -> Table:
 
     Args:
         answers: `cell`, `gate`, `windows`, `trace_error`, `keeping`, `kept`, `retention` and
-            `parameters`, as plain values.
+            `parameters`, and the `step` between two prices, as plain values.
     """
-    gate, cell = answers["gate"], answers["cell"]
+    gate, cell, step = answers["gate"], answers["cell"], answers.get("step", "day")
     table = _titled(
-        f"{cell.upper()} on {answers['windows']} windows that share no day",
+        f"{cell.upper()} on {answers['windows']} windows that share no {step}",
         f"Gates recomputed from the weights: at most {answers['trace_error']:.1e} off.",
     )
     for header in ("claim", "measured", "value [95% interval]"):
         table.add_column(header)
     for layer, found in enumerate(answers["keeping"], start=1):
-        claim = "80% kept on rising days" if layer == 1 else ""
+        claim = f"80% kept on rising {step}s" if layer == 1 else ""
         for name in ("rising", "falling", "difference"):
-            what = f"layer {layer}, {gate} gate, {name}" + (" days" if name[0] != "d" else "")
+            what = f"layer {layer}, {gate} gate, {name}" + (f" {step}s" if name[0] != "d" else "")
             digits = 4 if name == "difference" else 3
             table.add_row(claim, what, _value(found[name], digits))
             claim = ""
@@ -350,7 +350,8 @@ def gate_table(answers: Mapping[str, Any]) -> Table:
     for lag, influence in answers["retention"].items():
         kept = ", ".join(f"{layer[lag]:.1%}" for layer in answers["kept"])
         what = f"{state} left, by layer; influence on forecast"
-        table.add_row(f"{CLAIMED[lag]:.0%} kept after {lag} days", what, f"{kept}; {influence:.1%}")
+        claim = f"{CLAIMED[lag]:.0%} kept after {lag} {step}s"
+        table.add_row(claim, what, f"{kept}; {influence:.1%}")
     table.add_section()
     counts = answers["parameters"]
     table.add_row(

@@ -110,8 +110,8 @@ def days(comparison: Comparison) -> TextTable:
     caption = (
         f"How much more is lost ({METRICS[comparison.metric].unit}), and the Diebold-Mariano "
         "p-value, each for itself; the model confidence set accounts for their number. These are "
-        "about the trained weights; as recipes, seeds and days are both drawn anew (p adjusted for "
-        "all pairs)."
+        f"about the trained weights; as recipes, seeds and {comparison.step}s are both drawn anew "
+        "(p adjusted for all pairs)."
     )
     title = f"Is the difference real? Over {_test_days(comparison)}"
     return TextTable(title, headers, tuple(rows), 1 + len(options), caption)
@@ -136,7 +136,8 @@ def by_series(comparison: Comparison) -> TextTable:
 
 
 def _test_days(comparison: Comparison) -> str:
-    return count_of(len(comparison.daily.date), "test day") if comparison.daily else "test days"
+    noun = f"test {comparison.step}"
+    return count_of(len(comparison.daily.date), noun) if comparison.daily else f"{noun}s"
 
 
 def _difference_cells(compared: Group | Option, metric: str) -> tuple[str, ...]:

@@ -34,13 +34,14 @@ SMALLEST_MOVE = 1e-6
 
 
 def typical_move(closes: np.ndarray) -> np.ndarray:
-    """Return the size of a usual daily move in each window.
+    """Return the size of a usual move from bar to bar in each window.
 
     Args:
         closes: (N, T) in price units, oldest first.
 
     Returns:
-        Last close times the standard deviation of the daily returns (N,), price units, above 0.
+        Last close times the standard deviation of the returns (N,), price units, above 0; where a
+        close is 0 or less and there are no returns, the standard deviation of the changes.
 
     Raises:
         ValueError: If a window shows less than two days, and so no move.
@@ -50,8 +51,13 @@ def typical_move(closes: np.ndarray) -> np.ndarray:
     """
     if closes.shape[1] < 2:
         raise ValueError(f"a window must show 2 days or more, got {closes.shape[1]}")
-    returns = closes[:, 1:] / closes[:, :-1] - 1
-    return closes[:, -1] * np.maximum(returns.std(axis=1), SMALLEST_MOVE)
+    is_price = np.all(closes > 0, axis=1)
+    positive = np.where(np.expand_dims(is_price, 1), closes, 1.0)
+    returns = positive[:, 1:] / positive[:, :-1] - 1
+    by_returns = positive[:, -1] * np.maximum(returns.std(axis=1), SMALLEST_MOVE)
+    size = np.abs(closes).max(axis=1)
+    by_changes = np.maximum(np.diff(closes, axis=1).std(axis=1), SMALLEST_MOVE * size)
+    return np.where(is_price, by_returns, np.maximum(by_changes, SMALLEST_MOVE))
 
 
 @dataclass(frozen=True)
@@ -61,10 +67,12 @@ class Calibration:
     Args:
         validation: Errors that set the width of intervals (N,).
         test: Errors that tell how often such intervals hold (M,).
+        is_signed: Whether a price was ever 0 or less, as that of oil in April 2020.
     """
 
     validation: np.ndarray
     test: np.ndarray
+    is_signed: bool = False
 
     def quantile(self, level: float) -> float:
         """Return the error that a new window's error stays below with probability `level`.
@@ -111,20 +119,23 @@ class Calibration:
             level: Share of days to cover, in (0, 1).
 
         Returns:
-            Lower and upper end (N, 2), price units; no price is below 0.
+            Lower and upper end (N, 2), price units; below 0 only where prices were.
         """
         half_width = self.quantile(level) * typical_move(closes)
         ends = np.stack([predicted - half_width, predicted + half_width], axis=1)
-        return np.maximum(ends, 0.0)
+        may_fall_below = self.is_signed | np.any(closes <= 0, axis=1, keepdims=True)
+        return np.where(may_fall_below, ends, np.maximum(ends, 0.0))
 
-    def to_dict(self) -> dict[str, list[float]]:
+    def to_dict(self) -> dict[str, Any]:
         """Return plain values, which `from_dict` turns back."""
-        return {"validation": self.validation.tolist(), "test": self.test.tolist()}
+        errors = {"validation": self.validation.tolist(), "test": self.test.tolist()}
+        return errors | ({"is_signed": True} if self.is_signed else {})
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
         """Return the calibration that `to_dict` wrote."""
-        return cls(np.array(values["validation"], float), np.array(values["test"], float))
+        validation, test = (np.array(values[name], float) for name in ("validation", "test"))
+        return cls(validation, test, values.get("is_signed") is True)
 
 
 def errors(price: np.ndarray, predicted: np.ndarray, closes: np.ndarray) -> np.ndarray:
@@ -154,7 +165,7 @@ def calibrate(module: RegressionModule, datamodule: PriceDataModule) -> Calibrat
     closes = datamodule.closes
     val = _errors(module, datamodule, datamodule.val_dataloader(), closes)
     test = _errors(module, datamodule, datamodule.test_dataloader(), closes)
-    return Calibration(val, test)
+    return Calibration(val, test, bool((closes <= 0).any()))
 
 
 def write_calibration(

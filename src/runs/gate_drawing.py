@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
+from src.data.reading.checks import say_date, step_of
 from src.reporting.gate_figure import gate_figure
 from src.runs.calibration import rows_shown
 from src.runs.gate_measurements import answers, trace_run
@@ -45,14 +46,16 @@ def draw_gates(
     closes = datamodule.closes
     numbers = answers(module, batch.x, closes[rows_shown(batch.index, steps)])
     rows = rows_shown(drawn.index, steps)[0]
-    dates = datamodule.dates[rows].astype("datetime64[D]")
-    title = f"{datamodule.data_name}, {dates[0]} to {dates[-1]}"
+    dates, step = datamodule.dates[rows], step_of(datamodule.frequency)
+    first, last = (say_date(dates[n], datamodule.frequency) for n in (0, -1))
+    whose = datamodule.series[int(drawn.series)] if datamodule.series else datamodule.data_name
+    title = f"{whose}, {first} to {last}"
     quantities = {name: value[:, 0].numpy() for name, value in trace._asdict().items()}
-    figure = gate_figure(dates, closes[rows], quantities, title)
-    picture = run.folder / f"gates-{split}-{dates[-1]}.png"
+    figure = gate_figure(dates, closes[rows], quantities, title, step)
+    picture = run.folder / f"gates-{split}-{last.replace(':', '').replace(' ', '_')}.png"
     figure.savefig(picture)
     _show_in_tensorboard(run.folder, f"gates/{split}", figure)
-    return picture, numbers
+    return picture, numbers | {"step": step}
 
 
 def _show_in_tensorboard(folder: Path, tag: str, figure: Any) -> None:

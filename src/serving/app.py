@@ -38,11 +38,11 @@ REFUSALS = {
 class Answer(BaseModel):
     """The forecast of one window, in the unit of its prices."""
 
-    predicted_price: float = Field(description="the model's forecast of the following day")
+    predicted_price: float = Field(description="the model's forecast of the price that follows")
     last_price: float = Field(description="the last price sent")
     baseline: float = Field(description='the forecast "tomorrow = today"')
     interval: tuple[float, float] | None = Field(description="lower and upper end")
-    level: float | None = Field(description="share of days that the interval should cover")
+    level: float | None = Field(description="share of bars that the interval should cover")
 
 
 class Refusal(BaseModel):
@@ -59,8 +59,8 @@ class Health(BaseModel):
     status: str
     run: str
     context_length: int = Field(description="prices that a request has to hold")
-    level: float | None = Field(description="share of days that intervals should cover")
-    coverage: float | None = Field(description="share of the run's test days they did cover")
+    level: float | None = Field(description="share of bars that intervals should cover")
+    coverage: float | None = Field(description="share of the run's test bars they did cover")
 
 
 def build_app(predictor: Predictor, run: str, level: float = 0.9) -> FastAPI:
@@ -97,7 +97,11 @@ def build_app(predictor: Predictor, run: str, level: float = 0.9) -> FastAPI:
     app.add_middleware(Metrics, registry=registry, paths=PATHS)
     _add_error_handlers(app)
 
-    @app.post("/predict", response_model=Answer, **_documentation(steps))
+    @app.post(
+        "/predict",
+        response_model=Answer,
+        **_documentation(steps, predictor.facts.frequency or "daily"),
+    )
     async def predict(request: Request) -> Response:
         """Forecast the price that follows."""
         closes = await read_prices(request, steps)
@@ -150,15 +154,15 @@ def _docs_page(schema: Mapping[str, Any], steps: int) -> str:
     )
 
 
-def _documentation(steps: int) -> dict[str, Any]:
+def _documentation(steps: int, frequency: str) -> dict[str, Any]:
     """Return what OpenAPI says of POST /predict, whose body the service reads by itself."""
     price = Annotated[float, Field(gt=SMALLEST, lt=LARGEST)]
 
     class Prices(BaseModel):
         model_config = ConfigDict(extra="forbid")
         prices: list[price] = Field(
-            description=f"{steps} daily closes, oldest first, the largest at most {WIDEST:,.0f} "
-            "times the smallest",
+            description=f"{steps} {frequency} closes, oldest first, the largest at most "
+            f"{WIDEST:,.0f} times the smallest",
             min_length=steps,
             max_length=steps,
         )

@@ -112,7 +112,7 @@ def test_a_report_is_made_where_no_run_can_be_read(tmp_path):
 def test_different_test_sets_are_shown_apart(runs, tmp_path):
     fabricate(runs, data={"data": "b3", "test": {"first": "a", "last": "b", "windows": 7}})
     report = write_report(runs, tmp_path / "out")
-    assert "2 different sets of days" in shown(report)
+    assert "2 different sets of dates" in shown(report)
     assert "<h2>b3, a to b, 7 windows</h2>" in (tmp_path / "out" / "comparison.html").read_text()
 
 

@@ -47,6 +47,18 @@ def test_an_interval_spans_its_quantile_in_typical_moves_and_no_price_below_zero
     assert interval[1, 0] == 0
 
 
+def test_an_interval_may_lie_below_zero_where_prices_did():
+    closes = np.array([[100.0, 110.0, 99.0], [1.0, 10.0, 1.0]])
+    oil = Calibration(NINE.validation, NINE.test, is_signed=True)
+    assert oil.interval(np.array([100.0, 1.0]), closes, 0.5)[1, 0] < 0
+    assert Calibration.from_dict(oil.to_dict()).is_signed
+    below = np.array([[1.0, -37.0, 10.0], *closes[:1]])
+    interval = NINE.interval(np.array([10.0, 1.0]), below, 0.5)
+    # A deviation of changes: -38 and 47 around 4.5.
+    np.testing.assert_allclose(interval[0], [10 - 5 * 42.5, 10 + 5 * 42.5])
+    assert interval[1, 0] == 0  # another window's prices are no reason
+
+
 def test_errors_are_in_typical_moves_and_ascend():
     closes = np.repeat([[100.0, 110.0, 99.0]], 2, axis=0)
     found = errors(np.array([100.0, 100.0]), np.array([119.8, 109.9]), closes)

@@ -149,7 +149,9 @@ def test_the_docs_are_one_page_that_loads_nothing(port):
     assert status == 200
     for path in ("POST /predict", "GET /health", "GET /metrics"):
         assert f"<code>{path}</code>" in page
-    assert "<code>predicted_price</code>: the model&#39;s forecast of the following day" in page
+    assert (
+        "<code>predicted_price</code>: the model&#39;s forecast of the price that follows" in page
+    )
     assert not re.search(r"https?://|//\w|\bsrc=|@import|url\(", page)
     example = re.search(r"<textarea[^>]*>([^<]*)</textarea>", page)[1]
     assert ask(port, body=f'{{"prices": [{example}]}}')[0] == 200
