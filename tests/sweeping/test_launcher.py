@@ -102,3 +102,27 @@ def test_a_launcher_that_raises_for_one_job_lets_the_others_end(manifest, monkey
     _, statuses = launch(manifest, Submitit())
     assert statuses == ["killed", "finished", "killed", "killed", "waiting"]
     assert manifest.read().jobs[0].reason == "Job 0 has not produced any output"
+
+
+def test_jobs_whose_processes_live_are_waited_for(manifest, monkeypatch):
+    monkeypatch.setattr("src.sweeping.launcher._PATIENCE_S", 0.3)
+    looked = []
+
+    def is_alive(index):
+        looked.append(index)
+        alive = len(looked) < 40  # eight looks at five jobs, longer than patience lasts
+        if not alive and manifest.read().jobs[0].status == "running":
+            manifest.end(0, "finished", objective=0.7)
+        return alive and index == 0
+
+    monkeypatch.setattr(manifest, "is_alive", is_alive)
+
+    class Submitit:
+        def launch(self, job_overrides, initial_job_idx):
+            for index in range(5):
+                manifest.start(index)
+            raise RuntimeError("Job 1 died")
+
+    _, statuses = launch(manifest, Submitit())
+    assert statuses == ["finished", "killed", "killed", "killed", "killed"]
+    assert manifest.read().jobs[0].objective == 0.7

@@ -73,6 +73,26 @@ def test_a_job_is_alive_as_long_as_its_process(tmp_path):
     assert manifest.read().jobs[0].status == "interrupted"
 
 
+def test_a_job_took_the_time_from_its_start_to_its_end(tmp_path, monkeypatch):
+    manifest = Manifest.create(tmp_path, plan_of(2))
+    monkeypatch.setattr("src.sweeping.manifest.time.time", lambda: 1000.0)
+    manifest.start(0)
+    monkeypatch.setattr("src.sweeping.manifest.time.time", lambda: 1012.5)
+    manifest.end(0, "finished")
+    manifest.end(1, "killed")  # it never started
+    assert [job.duration_s for job in manifest.read().jobs] == [12.5, 0.0]
+
+
+def test_a_job_that_starts_again_has_one_more_attempt_and_no_old_reason(tmp_path):
+    manifest = Manifest.create(tmp_path, plan_of(1))
+    manifest.start(0)
+    manifest.end(0, "failed", reason="no memory", objective=0.5)
+    manifest.start(0)
+    job = manifest.read().jobs[0]
+    assert (job.status, job.attempts, job.reason, job.objective) == ("running", 2, None, None)
+    assert job.pid == os.getpid()
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"jobs": 3}', '{"jobs": [{}]}'])
 def test_a_damaged_manifest_is_named(tmp_path, content):
     (tmp_path / "sweep.json").write_text(content)
