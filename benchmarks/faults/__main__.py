@@ -1,9 +1,11 @@
 """Seed faults, train, diagnose, score.
 
-Usage: python -m benchmarks.faults [--seeds 5] [--architectures a b] [--faults a b] [--write]
+Usage: python -m benchmarks.faults [--seeds 5] [--architectures a b] [--faults a b] [--rescore]
+       [--write]
 """
 
 import argparse
+import json
 import multiprocessing
 import sys
 import time
@@ -15,7 +17,13 @@ from rich.progress import track
 from benchmarks.faults.architectures import ARCHITECTURES
 from benchmarks.faults.cases import Case, list_cases, run_case
 from benchmarks.faults.faults import FAULTS
-from benchmarks.faults.report import print_summary, run_facts, write_files
+from benchmarks.faults.report import (
+    print_summary,
+    read_results,
+    run_facts,
+    split,
+    write_files,
+)
 from benchmarks.faults.scoring import Result
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -30,6 +38,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--faults", nargs="+", choices=list(FAULTS), default=list(FAULTS))
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--list", action="store_true", help="list the cases and stop")
+    parser.add_argument("--rescore", action="store_true", help="score the committed runs again")
     parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name}/faults.*")
     return parser.parse_args(arguments)
 
@@ -45,6 +54,12 @@ def main(arguments: list[str]) -> None:
     """Run the benchmark."""
     options = parse_arguments(arguments)
     console = Console()
+    if options.rescore:
+        facts = json.loads((RESULTS / "faults.json").read_text())["facts"]
+        results = read_results(RESULTS / "faults.json")
+        facts["held_out"] = sorted({r.architecture for r in split(results)["held out"]})
+        print_summary(results, console)
+        return write_files(results, facts, RESULTS)
     cases = list_cases(options.seeds, options.architectures, options.faults)
     if options.list:
         for case in cases:

@@ -51,6 +51,7 @@ class Architecture:
     Args:
         name: as given on the command line.
         tuned: thresholds may be tuned on it; False for the held-out ones.
+        shares_code: whether it is built of a tuned one's parts, and so not really held out.
         build: number of outputs -> a fresh net, from the global random state.
         inputs: modules that read the raw features.
         pair: two consecutive weight layers, the place of initialisation faults.
@@ -77,6 +78,7 @@ class Architecture:
     norm: str | None = None
     optimizer: str = "adam"
     lr: float = 2e-3
+    shares_code: bool = False
 
 
 def build_mlp(outputs: int) -> SequenceNet:
@@ -354,6 +356,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             norm="body.layers.1.norm2",
             optimizer="sgd",
             lr=0.02,
+            shares_code=True,
         ),
         Architecture(
             "hybrid",

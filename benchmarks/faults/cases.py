@@ -93,7 +93,8 @@ def ask(diagnoser: Diagnoser, seen: Observation) -> Answer:
         error = f"{type(problem).__name__}: {problem} ({where.name}:{where.lineno})"
     seconds = round(time.perf_counter() - started, 3)
     first = alarms[0] if alarms else Alarm("", ())
-    return Answer(len(alarms), first.rule, first.causes, first.module, error, seconds)
+    named = tuple(dict.fromkeys(cause for alarm in alarms for cause in alarm.causes))
+    return Answer(len(alarms), first.rule, first.causes, first.module, error, seconds, named)
 
 
 def run_case(case: Case) -> Result:

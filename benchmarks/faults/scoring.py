@@ -2,20 +2,22 @@
 
 - detection recall: share of faulty runs with any alarm;
 - cause, accepted / primary: share of faulty runs whose first alarm names an accepted / the primary
-  cause; a run without alarm counts as wrong;
+  cause; a run without alarm counts as wrong; by any alarm: some alarm names an accepted cause;
 - module: share of faulty runs with a place whose first alarm points at it;
 - false alarms: share of clean runs with any alarm. A crash is a miss, and on a clean run an alarm.
+
+The seeds of a fault in a net nearly always agree, so intervals count pairs of fault and net.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 Z_95 = 1.959963984540054
 
 
 class Answer(NamedTuple):
-    """What one diagnoser said of one run: its number of alarms, and the first of them."""
+    """What one diagnoser said of one run: how many alarms, the first, and the causes of all."""
 
     alarms: int
     rule: str = ""
@@ -23,6 +25,7 @@ class Answer(NamedTuple):
     module: str | None = None
     error: str | None = None
     seconds: float = 0.0
+    any_causes: Sequence[str] | None = None
 
 
 class Result(NamedTuple):
@@ -44,10 +47,11 @@ class Result(NamedTuple):
 
 
 class Rate(NamedTuple):
-    """Hits out of a total."""
+    """Hits out of a total; runs of one cluster agree, so the interval counts clusters."""
 
     hits: int
     total: int
+    clusters: int | None = None
 
     @property
     def value(self) -> float:
@@ -64,7 +68,8 @@ class Rate(NamedTuple):
         """
         if not self.total:
             return math.nan, math.nan
-        n, share, z2 = self.total, self.value, Z_95**2
+        n = self.total if self.clusters is None else self.clusters
+        share, z2 = self.value, Z_95**2
         centre = (share + z2 / (2 * n)) / (1 + z2 / n)
         half = Z_95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
         return max(0.0, centre - half), min(1.0, centre + half)
@@ -76,6 +81,7 @@ class Scores(NamedTuple):
     recall: Rate
     cause: Rate
     primary: Rate
+    any_alarm: Rate
     module: Rate
     false_alarms: Rate
 
@@ -101,10 +107,17 @@ def names_cause(answer: Answer, accepted: Sequence[str]) -> bool:
     return answer.alarms > 0 and not set(answer.causes).isdisjoint(accepted)
 
 
-def rate(items: Iterable[Result], hit: Callable[[Result], bool]) -> Rate:
-    """Count the results that hit."""
-    hits = [hit(item) for item in items]
-    return Rate(sum(hits), len(hits))
+def clustered(
+    items: Iterable[Any], hit: Callable[[Any], bool], cluster: Callable[[Any], Hashable]
+) -> Rate:
+    """Count the items that hit, with an interval over clusters.
+
+    >>> rate = clustered([1, 1, 1, 0], bool, lambda item: item)
+    >>> rate.value, rate.total, rate.clusters
+    (0.75, 4, 2)
+    """
+    items = list(items)
+    return Rate(sum(map(hit, items)), len(items), len(set(map(cluster, items))))
 
 
 def score(results: Iterable[Result], diagnoser: str) -> Scores:
@@ -122,10 +135,18 @@ def score(results: Iterable[Result], diagnoser: str) -> Scores:
     def answer(result: Result) -> Answer:
         return result.answers[diagnoser]
 
+    def rate(runs: list[Result], hit: Callable[[Result], bool]) -> Rate:
+        return clustered(runs, hit, lambda run: (run.name, run.architecture))
+
+    recorded = [run for run in faulty if answer(run).any_causes is not None]
+
     return Scores(
         recall=rate(faulty, lambda r: answer(r).alarms > 0),
         cause=rate(faulty, lambda r: names_cause(answer(r), r.causes)),
         primary=rate(faulty, lambda r: names_cause(answer(r), r.causes[:1])),
+        any_alarm=rate(
+            recorded, lambda r: not set(answer(r).any_causes or ()).isdisjoint(r.causes)
+        ),
         module=rate(
             placed, lambda r: answer(r).alarms > 0 and is_at(answer(r).module, r.modules or ())
         ),

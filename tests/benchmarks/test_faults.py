@@ -7,6 +7,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from benchmarks.faults import rivals
 from benchmarks.faults.__main__ import main
 from benchmarks.faults.alarms import Alarm
 from benchmarks.faults.architectures import ARCHITECTURES
@@ -101,7 +102,32 @@ def test_sagemaker_rules_find_the_faults_they_were_written_for():
 @pytest.mark.parametrize("rival", RIVALS)
 def test_every_rival_is_silent_on_a_plain_run(rival):
     seen = run_trial(make_trial(ARCHITECTURES["gru"], seed=0))
-    assert RIVALS[rival](seen) == []
+    # Two noisy losses ten steps apart are compared, as documented: that alarms once converged.
+    assert {alarm.rule for alarm in RIVALS[rival](seen)} <= {"LossNotDecreasing"}
+
+
+def losses_seen(*losses):
+    seen = run_trial(make_trial(ARCHITECTURES["gru"], seed=0))
+    seen.losses = list(losses)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("last", "alarms"), [(0.99, 0), (0.9995, 1), (1.0005, 1), (1.04, 0), (1.06, 1)]
+)
+def test_a_loss_has_to_fall_by_a_thousandth_in_ten_steps_and_may_rise_by_five_percent(last, alarms):
+    seen = losses_seen(*[1.0] * 10, last)
+    assert len(list(rivals.loss_not_decreasing(seen))) == alarms
+
+
+def test_a_start_is_poor_only_where_the_loss_stalls_for_five_steps():
+    falling = losses_seen(*[1.0 - 0.01 * step for step in range(11)])
+    stalled = losses_seen(*[1.0] * 11)
+    for seen in (falling, stalled):
+        seen.first_grads = {n: 1e-6 * torch.ones_like(g) for n, g in seen.first_grads.items()}
+    assert list(rivals.poor_initialization(falling)) == []
+    (alarm,) = rivals.poor_initialization(stalled)
+    assert alarm.rule == "PoorWeightInitialization"
 
 
 def test_autotrainer_names_an_explosion_and_a_dying_net():
