@@ -50,10 +50,16 @@ torture: setup-dev ## Kill, stop and damage runs, see that nothing is lost: unde
 mutation: setup-dev ## Plant small faults, count what the tests notice: a sample, an hour at most
 	$(BIN)/python -m benchmarks.mutation --write
 
-lint: setup-dev ## Check style and types
+lint: setup-dev ## Check style, types and the links of all pages
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest -p no:cacheprovider tests/test_docs.py
+
+docs: setup ## Build the documentation into site/, with the reference of all options
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "open site/index.html"
 
 tensorboard: setup ## Open the dashboards on http://127.0.0.1:6006/#custom_scalars
 	$(BIN)/tensorboard --logdir lightning_logs --host 127.0.0.1
