@@ -62,6 +62,7 @@ class Command:
         word: the key that a bare word on the command line gives a value to.
         needs: modules of an extra, and the extra's name last.
         sweep: runs one job for each combination of values, for a command that has `-m`.
+        code: the exit code of a result; 0 without it.
         hidden: groups that the command does not use, though its file includes them.
     """
 
@@ -75,11 +76,12 @@ class Command:
         word: str | None = "ckpt_path",
         needs: Sequence[str] = (),
         sweep: Callable[[Sequence[str]], int] | None = None,
+        code: Callable[[Any, Job], int] | None = None,
         hidden: Sequence[str] = (),
     ) -> None:
         self.name, self.text, self.word = name, text or "", word
         self.work, self.show, self.sweep = work, show, sweep
-        self.needs, self.hidden = needs, hidden
+        self.needs, self.code, self.hidden = needs, code, hidden
 
     def __call__(self, arguments: Sequence[str] | None = None) -> None:
         """Run a command line, by default the process's own."""
@@ -139,6 +141,8 @@ class Command:
                     console.print(item, soft_wrap=True, highlight=False, markup=False)
                 else:
                     console.print(item)
+        if self.code is not None and (code := self.code(result, job)):
+            raise SystemExit(code)
 
     def _check(self, job: Job) -> None:
         """Refuse a line that leaves out what the command is about, or a missing extra."""

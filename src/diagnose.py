@@ -4,6 +4,8 @@ python -m src.diagnose <run folder or checkpoint>
 python -m src.diagnose <run> batches=16 --json
 python -m src.diagnose <run> --trials
 python -m src.diagnose pooling=mean norm=none
+python -m src.diagnose <run> --check --baseline known.json --sarif findings.sarif
+python -m src.diagnose --explain dead_input
 
 With --trials, copies of the model are trained for a short while, each under one repair, and judged
 on batches that they did not learn from: what would help it to learn?
@@ -14,12 +16,16 @@ from typing import Any
 
 from src.cli import Command, Job
 
-OWN = ("ckpt_path", "batches", "trials", "seconds", "json")
+OWN = ("ckpt_path", "batches", "trials", "seconds", "check", "baseline", "sarif", "json")
 
 
 def diagnose(job: Job) -> dict[str, Any]:
     """Return the findings, what would change under other options, and what they are about."""
     config = job.config
+    if config.explain:
+        from src.diagnostics import explain
+
+        return {"cause": config.explain, "text": explain(config.explain)}
     parts = [item for item in job.overrides if item.split("=")[0] not in OWN]
     if config.ckpt_path and parts:
         raise ValueError(f"give one run folder, or overrides alone; got {' '.join(parts)}")
@@ -28,14 +34,21 @@ def diagnose(job: Job) -> dict[str, Any]:
 
     asked = (config.batches, config.seconds if config.trials else None)
     if config.ckpt_path:
-        return {"subject": config.ckpt_path, **diagnose_run(config.ckpt_path, *asked)}
-    subject = " ".join(parts) or "the default model"
-    return {"subject": subject, **diagnose_fresh(config, *asked)}
+        result = {"subject": config.ckpt_path, **diagnose_run(config.ckpt_path, *asked)}
+    else:
+        subject = " ".join(parts) or "the default model"
+        result = {"subject": subject, **diagnose_fresh(config, *asked)}
+    from src.runs.known_findings import without_known
+
+    return without_known(result, config.baseline, config.sarif)
 
 
 def show(result: dict[str, Any], job: Job) -> Iterator[Any]:
     """Yield the findings, what would help, the what-if table, and the course of the zeros."""
-    from src.reporting.run_tables import course_table, findings_view, what_if_table
+    if "text" in result:
+        yield result["text"]
+        return
+    from src.reporting.run_tables import checks_view, course_table, findings_view, what_if_table
     from src.reporting.trials_table import trials_view
 
     shown = f"on {result['batches']} training batches, {result['windows']} windows"
@@ -43,6 +56,9 @@ def show(result: dict[str, Any], job: Job) -> Iterator[Any]:
         shown = "as the run recorded it: no checkpoint of it is left to replay batches with"
     yield f"Diagnosis of {result['subject']} {shown}"
     yield findings_view(result["diagnosis"])
+    if result["known"]:
+        yield f"Known and not told again: {', '.join(result['known'])}"
+    yield from checks_view(result["diagnosis"])
     if result.get("trials"):
         yield trials_view(result["trials"])
     history = (result.get("recorded") or {}).get("gradient_history") or {}
@@ -52,11 +68,18 @@ def show(result: dict[str, Any], job: Job) -> Iterator[Any]:
         yield what_if_table(result["what_if"])
 
 
+def ill(result: dict[str, Any], job: Job) -> int:
+    """Return 1 if that is asked for and there is something new to act on."""
+    findings = result.get("diagnosis", {}).get("findings", ())
+    return int(bool(job.config.check) and not all(finding["benign"] for finding in findings))
+
+
 main = Command(
     "diagnose",
     __doc__,
     diagnose,
     show,
+    code=ill,
     hidden=("trainer", "callbacks", "logger", "sweep", "debug"),
 )
 

@@ -133,3 +133,25 @@ def test_what_cannot_be_diagnosed_is_one_line(monkeypatch, capsys, arguments, me
     assert stopped.value.code == 2
     assert printed.err.count("\n") == 1
     assert message in printed.err
+
+
+def test_a_cause_is_explained(monkeypatch, capsys):
+    told = printed_by(monkeypatch, capsys, "--explain", "dead_input")
+    assert told.startswith("dead_input: input features that are zero in every batch\nfound: ")
+
+
+def test_a_check_ends_with_1_until_what_it_finds_is_known(tmp_path, capsys):
+    known, sarif = tmp_path / "known.json", tmp_path / "findings.sarif"
+    line = ["data=bars", "norm=none", "batches=2", "check=true", f"sarif={sarif}"]
+    with pytest.raises(SystemExit) as ended:
+        main([*line, f"baseline={known}"])
+    assert ended.value.code == 1
+    told = capsys.readouterr().out
+    assert "Looked for" in told
+    assert "misscaled_input" in told
+    assert {"misscaled_input"} <= {
+        name.partition("@")[0] for name in json.loads(known.read_text())["known"]
+    }
+    assert json.loads(sarif.read_text())["version"] == "2.1.0"
+    main([*line, f"baseline={known}"])
+    assert "Known and not told again" in capsys.readouterr().out

@@ -13,7 +13,8 @@ Shapes: B batch, T time steps, F input features, D hidden size.
 
 from .causes import CAUSES
 from .diagnose import diagnose
-from .findings import Diagnosis, Finding
+from .explain import explain
+from .findings import Check, Diagnosis, Finding
 from .gradient import ParameterGradient, summarize_gradient, summarize_gradients
 from .symptoms.symptoms import TrainingContext
 from .trials import Help, what_would_help
@@ -24,12 +25,14 @@ MEANING = {name: cause.meaning for name, cause in CAUSES.items()}
 __all__ = [
     "CAUSES",
     "MEANING",
+    "Check",
     "Diagnosis",
     "Finding",
     "Help",
     "ParameterGradient",
     "TrainingContext",
     "diagnose",
+    "explain",
     "summarize_gradient",
     "summarize_gradients",
     "what_would_help",

@@ -1,7 +1,6 @@
 """Name the cause of dead gradients: symptom, cause, proof."""
 
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -10,6 +9,7 @@ import torch
 from torch import nn
 
 from .causes import CAUSES, Candidate, Cause, Experiment
+from .checks import list_checks
 from .findings import Diagnosis, Finding, without_alarm_for
 from .isolation import untouched
 from .rank import rank
@@ -72,10 +72,14 @@ def diagnose(
     with untouched(model):
         experiment = Experiment(model, taken, loss_fn, optimizers, symptoms)
         proved = [prove(experiment, candidate) for candidate in candidates]
-        proved += find_by_trial(experiment)
-    loss = sum(symptoms.loss_values) / len(symptoms.loss_values)
+        tried, failures = find_by_trial(experiment)
+    proved += tried
+    findings = without_alarm_for(rank(proved), rare_features)
     return Diagnosis(
-        findings=without_alarm_for(rank(proved), rare_features), loss=loss, num_batches=len(taken)
+        findings=findings,
+        loss=sum(symptoms.loss_values) / len(symptoms.loss_values),
+        num_batches=len(taken),
+        checks=list_checks(symptoms, proved, findings, failures),
     )
 
 
@@ -105,13 +109,20 @@ def prove(experiment: Experiment, finding: Finding) -> Finding:
     return replace(finding, confirmed=confirmed, evidence={**finding.evidence, **evidence})
 
 
-def find_by_trial(experiment: Experiment) -> list[Finding]:
-    """Step 4: train copies for what no replay shows; where none can be trained, say nothing."""
-    found = []
+def find_by_trial(experiment: Experiment) -> tuple[list[Finding], dict[str, str]]:
+    """Step 4: train copies for what no replay shows.
+
+    Returns:
+        The findings, and of each cause for which no copy could be trained why not.
+    """
+    found, failures = [], {}
     for cause in CAUSES.values():
-        with suppress(Exception):
+        try:
             found += [_named(cause, candidate) for candidate in cause.find_by_trial(experiment)]
-    return found
+        except Exception as error:
+            told = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            failures[cause.name] = f"no copy could be trained: {told}"
+    return found, failures
 
 
 def _named(cause: Cause, candidate: Candidate) -> Finding:

@@ -44,6 +44,11 @@ class Finding(Candidate):
         return self.parameter or self.module or "model"
 
     @property
+    def id(self) -> str:
+        """What stays the same from one diagnosis to the next: `cause@place`."""
+        return f"{self.cause}@{self.location}"
+
+    @property
     def sentence(self) -> str:
         """The finding in one sentence, for a terminal or a log.
 
@@ -58,6 +63,7 @@ class Finding(Candidate):
     def to_dict(self) -> dict[str, Any]:
         """Return the finding as plain JSON values; a number JSON cannot hold becomes a string."""
         return {
+            "id": self.id,
             "cause": self.cause,
             "module": self.module,
             "parameter": self.parameter,
@@ -71,6 +77,21 @@ class Finding(Candidate):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Check:
+    """What came of looking for one cause.
+
+    Args:
+        cause: A name in `CAUSES`.
+        outcome: `passed`, `failed` or `not applicable`.
+        why: Where it failed, or why it could not be looked for; empty where nothing is to say.
+    """
+
+    cause: str
+    outcome: str
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Diagnosis:
     """All findings on a model, most severe first.
 
@@ -78,12 +99,14 @@ class Diagnosis:
         findings: Root causes first, benign ones last.
         loss: Mean loss over the replayed batches; None when no batch could be replayed.
         num_batches: Batches replayed.
+        checks: What came of looking for each cause; empty where no batch could be replayed.
         not_replayed: Why no batch could be replayed; empty where one was.
     """
 
     findings: tuple[Finding, ...] = ()
     loss: float | None = None
     num_batches: int = 0
+    checks: tuple[Check, ...] = ()
     not_replayed: str = ""
 
     @property
@@ -110,6 +133,7 @@ class Diagnosis:
             "num_batches": self.num_batches,
             "not_replayed": self.not_replayed,
             "findings": [finding.to_dict() for finding in self.findings],
+            "checks": [vars(check) for check in self.checks],
         }
 
     @classmethod
@@ -119,12 +143,13 @@ class Diagnosis:
         >>> Diagnosis.from_dict(Diagnosis(loss=0.5, num_batches=3).to_dict()).num_batches
         3
         """
-        findings = (Finding(**{**f, "indices": tuple(f["indices"])}) for f in values["findings"])
+        findings = [{k: v for k, v in f.items() if k != "id"} for f in values["findings"]]
         loss = values["loss"]
         return cls(
-            findings=tuple(findings),
+            findings=tuple(Finding(**{**f, "indices": tuple(f["indices"])}) for f in findings),
             loss=None if loss is None else float(loss),
             num_batches=values["num_batches"],
+            checks=tuple(Check(**check) for check in values.get("checks", ())),
             not_replayed=values.get("not_replayed", ""),
         )
 

@@ -62,12 +62,24 @@ def seeded(seed: int) -> Iterator[None]:
         Nothing.
     """
     with same_generators():
-        torch.manual_seed(seed)
+        _seed_torch(seed)
         random.seed(seed)
         numpy: Any = sys.modules.get("numpy")
         if numpy:
             numpy.random.seed(seed)
         yield
+
+
+def _seed_torch(seed: int) -> None:
+    """Seed the generators in use; `torch.manual_seed` keeps a call in mind for those that are not.
+
+    On a machine without a GPU that call, with its stack, is kept for ever, each time.
+    """
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """What a command shows of one run in a terminal: scores, forecasts, findings, gates."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -228,6 +229,23 @@ def findings_view(diagnosis: Mapping[str, Any]) -> Group:
     for finding in benign:
         lines += _lines(finding, "- ", "green")
     return Group(*lines)
+
+
+def checks_view(diagnosis: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what was looked at: how many causes were ruled out, and which could not be, and why.
+
+    Args:
+        diagnosis: a diagnosis as plain values.
+    """
+    checks = diagnosis.get("checks") or ()
+    if not checks:
+        return
+    counts = Counter(check["outcome"] for check in checks)
+    told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in sorted(counts))
+    yield f"Looked for {count_of(len(checks), 'cause')}: {told}."
+    for check in checks:
+        if check["why"] and check["outcome"] != "failed":
+            yield f"   {check['cause']}: {check['outcome']}: {check['why']}"
 
 
 def _lines(finding: Mapping[str, Any], mark: str, style: str) -> list[RenderableType]:

@@ -12,6 +12,7 @@ from ..symptoms.samples import change_tensors, is_same, outputs_of, sample_axes
 from ..symptoms.symptoms import Symptoms
 from .cause import Candidate, Cause, Variant, Verdict, at_module
 from .experiment import Experiment, RewrittenCalls
+from .needs import look
 
 INSTEAD = {
     "Round": "round after training, or use a straight-through estimator",
@@ -165,6 +166,7 @@ ZERO_GRADIENT = Cause(
     name="zero_gradient",
     meaning="an operation that passes no gradient back",
     rank=19,
+    needs=(look("flow"),),
     find=find_zero_gradient,
     prove=pass_straight_through,
     explains=("units", "flow", "rates", "collapse", "unreachable_target"),
@@ -227,6 +229,7 @@ DEGENERATE_NORM = Cause(
     name="degenerate_norm",
     meaning="a softmax or a normalisation over a dimension of size one",
     rank=13,
+    needs=(look("singles"),),
     find=find_degenerate_norm,
     prove=leave_norm_out,
     explains=("units", "flow", "rates", "weights", "collapse", "zero_gradient", "ignored_input"),
@@ -274,6 +277,7 @@ COLLAPSED_INPUT = Cause(
     name="collapsed_input",
     meaning="a module whose input is the same at every step and in every sample",
     rank=217,
+    needs=(look("collapse"),),
     group="collapse",
     find=find_collapsed_input,
     prove=vary_input,
@@ -322,6 +326,7 @@ CONSTANT_OUTPUT = Cause(
     name="constant_output",
     meaning="an output that is the same for all samples",
     rank=218,
+    needs=(look("output"),),
     group="collapse",
     find=find_constant_output,
     prove=exchange_samples,

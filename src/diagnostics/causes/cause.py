@@ -6,6 +6,7 @@ from typing import Any
 
 from ..symptoms.symptoms import ParameterSymptoms, Symptoms
 from .experiment import Experiment
+from .needs import Need
 
 ANYTHING = "anything"
 """Stands in `explains` for every cause that is not independent."""
@@ -113,6 +114,7 @@ class Cause(Standing):
         find_by_trial: Candidates that only training a copy shows; they come proved.
         prove: The intervention that bears a candidate out; None where there is none.
         benign: Whether it is never an alarm.
+        needs: What it cannot be looked for without.
         leftover: Whether it is said only where nothing else calls for action.
         variants: Forms of it that stand elsewhere.
         sign: What counts of gradients show of it where no batch can be replayed: one of
@@ -126,6 +128,7 @@ class Cause(Standing):
     prove: Proof | None = None
     benign: bool = False
     leftover: bool = False
+    needs: tuple[Need, ...] = ()
     variants: tuple[Variant, ...] = ()
     sign: str = ""
     remedy_by_sign: str = ""

@@ -20,7 +20,7 @@ from ..symptoms.symptoms import Symptoms
 Change = Callable[[Tensor], Tensor]
 TRIAL_STEPS = 16
 """Steps of a trial training."""
-LONG_TRIAL, SLOW_STEP = 60, 0.05
+LONG_TRIAL, SLOW_STEP = 60, 0.03
 """Steps of a longer one, for models of which one step takes fewer seconds of CPU time than this."""
 
 

@@ -11,6 +11,7 @@ from ..symptoms.stats import FeatureStats
 from ..symptoms.symptoms import ModuleSymptoms, Symptoms
 from .cause import Candidate, Cause, Verdict
 from .experiment import Experiment
+from .needs import a_reader_of_the_data
 
 MIN_ROWS = 8
 """Rows below which nothing is said about a feature: with one sample every feature is constant."""
@@ -134,6 +135,7 @@ DEAD_INPUT = Cause(
     name="dead_input",
     meaning="input features that are zero in every batch",
     rank=90,
+    needs=(a_reader_of_the_data,),
     find=find_dead_input,
     prove=fill_features,
     sign="dead columns",
@@ -173,6 +175,7 @@ CONSTANT_INPUT = Cause(
     name="constant_input",
     meaning="input features that never change",
     rank=100,
+    needs=(a_reader_of_the_data,),
     find=find_constant_input,
     prove=perturb_constants,
 )
@@ -231,6 +234,7 @@ DUPLICATE_INPUT = Cause(
     name="duplicate_input",
     meaning="input features that are copies of one another",
     rank=110,
+    needs=(a_reader_of_the_data,),
     find=find_duplicate_input,
     prove=perturb_copies,
 )

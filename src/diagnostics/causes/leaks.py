@@ -5,6 +5,7 @@ from ..symptoms.samples import SAME
 from ..symptoms.symptoms import Symptoms
 from .cause import Candidate, Cause, Verdict
 from .experiment import Experiment
+from .needs import look
 
 UNREAL = 1e-3
 """Change of outputs with the real steps over that with padding, up to which padding is read."""
@@ -50,6 +51,7 @@ FUTURE_LEAK = Cause(
     name="future_leak",
     meaning="outputs that see the future although a mask is to hide it",
     rank=26,
+    needs=(look("masks"),),
     find=find_future_leak,
     prove=exchange_hidden,
 )
@@ -71,6 +73,7 @@ PADDING_LEAK = Cause(
     name="padding_leak",
     meaning="outputs that follow padded steps although attention masks them",
     rank=27,
+    needs=(look("masks"),),
     find=find_padding_leak,
     prove=exchange_hidden,
 )
@@ -106,6 +109,7 @@ PADDING_READ = Cause(
     name="padding_read",
     meaning="an output that is read off the padding at the end",
     rank=31,
+    needs=(look("padding"),),
     find=find_padding_read,
     prove=exchange_real,
     explains=("units", "flow", "rates", "ignored_input", "collapse"),

@@ -7,6 +7,7 @@ from ..measuring.trend import falls, trend
 from ..symptoms.symptoms import Symptoms
 from .cause import Candidate, Cause, Verdict
 from .experiment import Experiment
+from .needs import clipping, earlier_gradients, first_losses
 
 LEFT = 1e-3
 """Clipping threshold over gradient norm, below which clipping leaves nothing."""
@@ -71,6 +72,7 @@ ACCUMULATING = Cause(
     name="accumulating",
     meaning="gradients that are never cleared",
     rank=140,
+    needs=(earlier_gradients,),
     find=find_accumulating,
     prove=clear_and_compare,
     explains=("units", "flow", "weights", "nonfinite.inside"),
@@ -106,6 +108,7 @@ OVERCLIPPED = Cause(
     name="overclipped",
     meaning="clipping that leaves almost nothing of the gradient",
     rank=220,
+    needs=(clipping,),
     find=find_overclipped,
     prove=compare_clipping,
     explains=("learning_rate_too_low",),
@@ -138,6 +141,7 @@ NOT_LEARNING = Cause(
     name="not_learning",
     meaning="a loss that does not fall, for no cause that is known here",
     rank=265,
+    needs=(first_losses,),
     find=find_not_learning,
     leftover=True,
 )

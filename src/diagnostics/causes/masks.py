@@ -9,6 +9,7 @@ from ..symptoms.masks import hidden_steps, padding_steps, steps_hidden
 from ..symptoms.symptoms import MaskSymptoms, Symptoms
 from .cause import Candidate, Cause, Verdict
 from .experiment import Experiment, RewrittenCalls
+from .needs import a_mask
 
 INVERTED = 0.5
 """Share of real steps hidden, and of padding shown, from which on a mask is upside down."""
@@ -99,6 +100,7 @@ MASKED = Cause(
     name="masked",
     meaning="the mask hides the real steps and keeps the padding",
     rank=30,
+    needs=(a_mask,),
     find=find_masked,
     prove=unmask,
     explains=("units", "flow", "nonfinite", "nonfinite.inside"),

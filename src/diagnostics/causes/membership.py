@@ -8,6 +8,7 @@ import torch
 from ..symptoms.symptoms import ParameterSymptoms, Symptoms
 from .cause import Candidate, Cause, Verdict
 from .experiment import Experiment
+from .needs import an_optimizer
 
 
 def _by_module(parameters: list[ParameterSymptoms]) -> dict[str, list[ParameterSymptoms]]:
@@ -68,6 +69,7 @@ NOT_OPTIMIZED = Cause(
     name="not_optimized",
     meaning="a parameter with a gradient that is in no optimiser group",
     rank=240,
+    needs=(an_optimizer,),
     find=find_not_optimized,
     prove=train_left_out,
     independent=True,

@@ -17,6 +17,7 @@ from .cause import (
     at_parameter,
 )
 from .experiment import Experiment
+from .needs import half_precision, loss_scales
 
 SCATTERED = 0.1
 """Share of zero gradient entries, in half precision, from which on underflow is suspected."""
@@ -147,6 +148,7 @@ SCALER_COLLAPSE = Cause(
     name="scaler_collapse",
     meaning="the loss scale keeps falling, so steps are skipped",
     rank=20,
+    needs=(loss_scales,),
     find=find_scaler_collapse,
     prove=find_overflow,
     independent=True,
@@ -183,6 +185,7 @@ UNDERFLOW = Cause(
     name="underflow",
     meaning="gradients too small for the number format become zero",
     rank=40,
+    needs=(half_precision,),
     find=find_underflow,
     prove=scale_loss,
     explains=("units", "flow", "rates"),

@@ -12,6 +12,7 @@ import torch
 
 from .cause import Candidate, Cause, Variant
 from .experiment import TRIAL_STEPS, Experiment
+from .needs import an_optimizer
 
 SLOW = 1e-6
 """Median update-to-weight ratio of one step below which a learning rate is suspect."""
@@ -83,6 +84,7 @@ LEARNING_RATE_TOO_HIGH = Cause(
     name="learning_rate_too_high",
     meaning="steps so large that the loss rises",
     rank=130,
+    needs=(an_optimizer,),
     group="rates",
     find_by_trial=try_lower_rate,
     explains=("units", "flow", "weights", "nonfinite.inside", "accumulating", "collapse"),
@@ -227,6 +229,7 @@ LEARNING_RATE_TOO_LOW = Cause(
     name="learning_rate_too_low",
     meaning="steps too small to change the weights",
     rank=230,
+    needs=(an_optimizer,),
     group="rates",
     find_by_trial=try_higher_rate,
 )

@@ -10,6 +10,7 @@ from ..symptoms.samples import find_mixing
 from ..symptoms.symptoms import Symptoms
 from .cause import Candidate, Cause, Verdict
 from .experiment import Experiment, RewrittenCalls
+from .needs import look
 
 
 def find_mixed_samples(symptoms: Symptoms) -> list[Candidate]:
@@ -83,6 +84,7 @@ MIXED_SAMPLES = Cause(
     name="mixed_samples",
     meaning="samples of a batch that influence each other",
     rank=14,
+    needs=(look("mixing"),),
     find=find_mixed_samples,
     prove=turn_axis,
     explains=("units", "flow", "rates", "weights", "collapse"),
@@ -118,6 +120,7 @@ CARRIED_STATE = Cause(
     name="carried_state",
     meaning="state that is carried from one batch to the next",
     rank=12,
+    needs=(look("state"),),
     find=find_carried_state,
     prove=put_state_back,
     explains=("units", "flow", "rates", "weights", "mixed_samples", "collapse"),
@@ -172,6 +175,7 @@ BROADCAST = Cause(
     name="broadcast",
     meaning="predictions and targets of different shapes, compared each with each",
     rank=16,
+    needs=(look("shapes"),),
     find=find_broadcast,
     prove=bring_to_one_shape,
     explains=("units", "flow", "rates", "weights", "collapse"),

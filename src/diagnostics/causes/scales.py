@@ -11,6 +11,7 @@ from ..symptoms.symptoms import Symptoms
 from .cause import Candidate, Cause, Verdict
 from .experiment import Experiment
 from .inputs import at_features, columns_of, readers
+from .needs import a_known_loss, a_reader_of_the_data
 from .targets import rewritten_losses
 
 FAR = 100.0
@@ -120,6 +121,7 @@ MISSCALED_INPUT = Cause(
     name="misscaled_input",
     meaning="input features on scales far apart",
     rank=120,
+    needs=(a_reader_of_the_data,),
     find=find_misscaled_input,
     prove=rescale_features,
     explains=("units", "flow", "rates", "nonfinite.inside", "large_init"),
@@ -168,6 +170,7 @@ MISSCALED_TARGET = Cause(
     name="misscaled_target",
     meaning="the targets are far larger than the network's outputs",
     rank=80,
+    needs=(a_known_loss,),
     find=find_misscaled_target,
     prove=rescale_targets,
     explains=("units", "flow", "rates", "nonfinite.inside", "overclipped", "large_init"),

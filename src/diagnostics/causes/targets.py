@@ -11,6 +11,7 @@ from ..symptoms.function_calls import LOSSES, REGRESSION_LOSSES
 from ..symptoms.symptoms import LossSymptoms, Symptoms
 from .cause import Candidate, Cause, Verdict
 from .experiment import Experiment, RewrittenCalls
+from .needs import a_known_loss
 
 RANGES = {
     "sigmoid": (0.0, 1.0),
@@ -100,6 +101,7 @@ DEGENERATE_TARGET = Cause(
     name="degenerate_target",
     meaning="all targets are equal, there is nothing to learn",
     rank=50,
+    needs=(a_known_loss,),
     find=find_degenerate_target,
     prove=predict_the_constant,
     explains=("units", "flow", "rates", "misscaled_target"),
@@ -211,6 +213,7 @@ LOSS_MISMATCH = Cause(
     name="loss_mismatch",
     meaning="the output activation and the loss do not go together",
     rank=60,
+    needs=(a_known_loss,),
     find=find_loss_mismatch,
     prove=remove_output_activation,
     explains=("units", "flow", "rates", "unreachable_target"),
@@ -253,6 +256,7 @@ UNREACHABLE_TARGET = Cause(
     name="unreachable_target",
     meaning="the output activation cannot reach the targets",
     rank=70,
+    needs=(a_known_loss,),
     find=find_unreachable_target,
     prove=remove_output_activation,
     explains=("units", "flow", "rates"),

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..symptoms.symptoms import Symptoms
 from .cause import ANYTHING, Candidate, Cause, Verdict, at_module
 from .experiment import Experiment, RewrittenCalls
+from .needs import look
 
 TINY = 1e-6
 AT_ZERO = {
@@ -88,6 +89,7 @@ NONFINITE_GRADIENT = Cause(
     name="nonfinite_gradient",
     meaning="an operation that turns a finite gradient into NaN or infinity",
     rank=8,
+    needs=(look("finiteness"),),
     find=find_nonfinite_gradient,
     prove=keep_from_zero,
     explains=(ANYTHING,),

@@ -8,6 +8,7 @@ from ..symptoms.samples import change_tensors
 from ..symptoms.symptoms import Symptoms
 from .cause import Candidate, Cause, Variant, Verdict
 from .experiment import Experiment
+from .needs import an_optimizer, look
 
 
 def find_unregistered(symptoms: Symptoms) -> list[Candidate]:
@@ -48,6 +49,7 @@ UNREGISTERED = Cause(
     name="unregistered",
     meaning="trainable tensors in the graph that parameters() does not list",
     rank=17,
+    needs=(look("registration"),),
     find=find_unregistered,
     prove=leave_unregistered,
     explains=("units", "flow", "rates", "weights"),
@@ -90,6 +92,10 @@ STALE_OPTIMIZER = Cause(
     name="stale_optimizer",
     meaning="parameters that replaced those the optimiser holds",
     rank=18,
+    needs=(
+        an_optimizer,
+        look("optimiser"),
+    ),
     find=find_stale_optimizer,
     prove=step_the_old,
     explains=("units", "flow", "rates", "weights"),
@@ -129,6 +135,7 @@ DETACHED_LOSS = Cause(
     name="detached_loss",
     meaning="a loss from which no way leads back to the parameters",
     rank=5,
+    needs=(look("connection"),),
     find=find_detached_loss,
     prove=shift_all,
     explains=("anything",),
@@ -189,6 +196,7 @@ IGNORED_INPUT = Cause(
     name="ignored_input",
     meaning="inputs without influence on the output",
     rank=112,
+    needs=(look("inputs"),),
     find=find_ignored_input,
     prove=change_ignored,
     variants=(

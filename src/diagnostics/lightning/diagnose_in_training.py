@@ -137,6 +137,7 @@ def _joined(parts: Sequence[Diagnosis]) -> Diagnosis:
         findings=tuple(ranked),
         loss=sum(losses) if losses else None,
         num_batches=max((part.num_batches for part in parts), default=0),
+        checks=parts[0].checks,
     )
 
 

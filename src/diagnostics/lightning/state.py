@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..findings import Diagnosis, Finding
+from ..findings import Check, Diagnosis, Finding
 from ..measuring.counts import GradientStats, Measurement
 from ..measuring.details import DetailMeasurement, GradientDetails
 from ..measuring.liveness import Alive, Sightings
@@ -23,7 +23,7 @@ from .first_steps import FirstSteps
 CLASSES = {
     kind.__name__: kind
     for kind in (
-        *(Alive, DetailMeasurement, Diagnosis, Finding, FirstSteps, GradientDetails),
+        *(Alive, Check, DetailMeasurement, Diagnosis, Finding, FirstSteps, GradientDetails),
         *(GradientStats, History, KOutOfM, Measurement, Sightings, Suspicion, SuspicionWindows),
     )
 }

@@ -1,0 +1,107 @@
+"""What was looked at is told: found, ruled out, or not to be looked for, and why."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from src.diagnostics import CAUSES, Diagnosis, diagnose, explain
+from src.diagnostics.output import alarms, read_baseline, to_sarif, write_baseline
+from src.diagnostics.testing import assert_healthy
+from tests.diagnostics.faults import FAULTS, healthy, set_columns, with_x
+
+DEAD = "dead_input@project.weight"
+
+
+@pytest.fixture(scope="module")
+def dead() -> Diagnosis:
+    return with_x(set_columns(slice(4, 9), 0.0)).diagnose()
+
+
+def outcome_of(diagnosis: Diagnosis, cause: str) -> tuple[str, str]:
+    return next((c.outcome, c.why) for c in diagnosis.checks if c.cause == cause)
+
+
+def test_every_cause_is_told_of_once_in_their_order(dead: Diagnosis) -> None:
+    assert [check.cause for check in dead.checks] == list(CAUSES)
+
+
+def test_what_is_found_ruled_out_and_not_to_be_looked_for_is_told_apart(dead: Diagnosis) -> None:
+    assert outcome_of(dead, "dead_input") == ("failed", "at project.weight")
+    assert outcome_of(dead, "duplicate_input") == ("passed", "")
+    assert outcome_of(dead, "masked") == ("not applicable", "no mask over time steps was met")
+    assert outcome_of(dead, "overclipped") == ("not applicable", "no clipping is known of")
+    assert outcome_of(dead, "structural")[0] == "passed"
+
+
+def test_without_an_optimiser_nothing_is_said_of_rates() -> None:
+    case = healthy()
+    told = diagnose(case.model, case.batches, case.loss_fn)
+    for cause in ("learning_rate_too_high", "not_optimized", "stale_optimizer"):
+        assert outcome_of(told, cause) == ("not applicable", "no optimizer was given")
+
+
+def test_a_consequence_is_told_with_its_root() -> None:
+    diagnosis = FAULTS["huge rate"][0]().diagnose()
+    failed = [check for check in diagnosis.checks if check.outcome == "failed"]
+    assert failed[0].cause == "learning_rate_too_high"
+    assert {check.cause for check in failed} == {finding.cause for finding in diagnosis.alarms}
+
+
+def test_checks_and_identifiers_survive_json(dead: Diagnosis) -> None:
+    told = json.loads(json.dumps(dead.to_dict(), allow_nan=False))
+    assert told["findings"][0]["id"] == DEAD
+    assert Diagnosis.from_dict(told).checks == dead.checks
+
+
+def test_sarif_holds_rules_places_levels_and_fingerprints(dead: Diagnosis) -> None:
+    (run,) = to_sarif(dead.to_dict(), known=[DEAD])["runs"]
+    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == list(CAUSES)
+    first, *others = run["results"]
+    assert (first["ruleId"], first["level"]) == ("dead_input", "error")
+    place = first["locations"][0]["logicalLocations"][0]
+    assert place["fullyQualifiedName"] == "project.weight"
+    assert first["partialFingerprints"] == {"whygrad/v1": DEAD}
+    assert first["baselineState"] == "unchanged"
+    assert {other["level"] for other in others} == {"note"}
+
+
+def test_only_what_a_baseline_does_not_hold_is_new(dead: Diagnosis, tmp_path: Path) -> None:
+    path = tmp_path / "known.json"
+    write_baseline(path, dead.to_dict())
+    assert read_baseline(path) == {DEAD}
+    assert alarms(dead.to_dict(), known=read_baseline(path)) == []
+    path.write_text('{"known": [1]}')
+    with pytest.raises(ValueError, match=r"known.json: expected a baseline"):
+        read_baseline(path)
+
+
+def mean_square(model: nn.Module, batch: Any) -> torch.Tensor:
+    return F.mse_loss(model(batch[0]), batch[1])
+
+
+def test_an_ill_model_fails_a_test_with_place_and_remedy_unless_that_is_known() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(64, 4)
+    batches = [(torch.cat([x, torch.zeros(64, 1)], 1), x.sum(1, keepdim=True))]
+    model = nn.Linear(5, 1)
+    with pytest.raises(AssertionError, match=r"dead_input at weight.*Drop these features"):
+        assert_healthy(model, batches, mean_square)
+    assert_healthy(model, batches, mean_square, known=["dead_input@weight"])
+    assert_healthy(nn.Linear(4, 1), [(x, x.sum(1, keepdim=True))], mean_square)
+
+
+@pytest.mark.parametrize("name", CAUSES)
+def test_each_cause_is_explained(name: str) -> None:
+    told = explain(name)
+    assert told.startswith(f"{name}: {CAUSES[name].meaning}\nfound: ")
+    assert "\nproved: " in told or CAUSES[name].benign or CAUSES[name].leftover
+
+
+def test_a_cause_that_does_not_exist_is_answered_with_those_that_do() -> None:
+    with pytest.raises(ValueError, match=r"one of .*dead_input.*got 'dead'"):
+        explain("dead")
