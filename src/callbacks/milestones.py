@@ -218,6 +218,8 @@ def make_milestone(name: str, goal: Mapping[str, Any], scale: float = 1.0) -> Mi
             f"milestone {name} must have {', '.join(sorted(required))} and may have "
             f"{', '.join(sorted(options - required))}, got {', '.join(map(str, goal))}"
         )
+    if not isinstance(goal["quantity"], str):
+        raise ValueError(f"milestone {name}: its quantity is a tag, got {goal['quantity']!r}")
     steps = {
         key: None if goal.get(key) is None else round(goal[key] * scale)
         for key in ("from_step", "to_step")

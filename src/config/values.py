@@ -86,6 +86,10 @@ RULES: dict[str, dict[str, Rule]] = {
         "extra": either(NULL, TEXTS),
         "seed": whole(0),
     },
+    "data.columns": dict.fromkeys(
+        ("date", "time", "open", "high", "low", "close", "volume", "ticker"),
+        either(NULL, COUNT, TEXT),
+    ),
     # Larger ones are no model but a slip, or a checkpoint that is to keep somebody's machine busy.
     "model": {
         **{"hidden_size": SIZE, "num_heads": SIZE, "feedforward_size": SIZE, "num_layers": LAYERS},

@@ -6,6 +6,7 @@ a fit stands for one of three places, whatever wrote it: before a batch, before 
 an epoch.
 """
 
+import math
 import random
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,6 +43,7 @@ class LastState(Checkpoint):
     Attributes:
         optimizer_options: of a resumed run, what its optimiser is told to do differently.
         overrules_stopping: of a resumed run, whether it trains on though something had ended it.
+        has_begun: whether the fit has taken up all that it goes on from.
     """
 
     def __init__(self, dirpath: str, every_n_steps: int = 0) -> None:
@@ -51,6 +53,7 @@ class LastState(Checkpoint):
         self.every_n_steps = every_n_steps
         self.optimizer_options: Mapping[str, Any] = {}
         self.overrules_stopping = False
+        self.has_begun = False
         self._place = BATCH
         self._before_validation: dict[str, Any] = {}
         self._has_stepped = True
@@ -170,6 +173,7 @@ class LastState(Checkpoint):
                 set_random_state(state["random"])
             if state["stepped"] is not None:
                 trainer.fit_loop.epoch_loop._batches_that_stepped = state["stepped"]
+        self.has_begun = True
 
     def _here(self, trainer: pl.Trainer) -> dict[str, Any]:
         """Return what later steps depend on and Lightning's own checkpoint does not hold."""
@@ -270,6 +274,23 @@ def of_an_earlier_version(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
         "history": None,
         "validation": [],
     }
+
+
+def check_state(state: Mapping[str, Any]) -> None:
+    """Refuse what no run writes: the loops would count with it, or a curve be drawn over it.
+
+    Raises:
+        ValueError: naming the key.
+    """
+    if state["place"] not in (BATCH, VALIDATION, EPOCH):
+        raise ValueError(f"its place is {state['place']!r}")
+    for key in ("epoch", "batch", "total", "stepped"):
+        if type(state[key]) is not int or not 0 <= state[key] < 1 << 60:
+            raise ValueError(f"{key} is {str(state[key])[:60]!r}")
+    for curve in CURVES:
+        for point in state.get(curve, ()):
+            if set(point) != {"step", "loss"} or not all(math.isfinite(x) for x in point.values()):
+                raise ValueError(f"{curve} holds {str(point)[:60]}")
 
 
 def _say_where(fit_loop: dict[str, Any], state: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from src.data import PriceDataModule
 from src.data.identity import identity_of
 from src.files import LOCK, is_held, locked, remove_temporaries
 from src.runs.folder import CHECKPOINTS, CONFIG, REPORT, experiment_name
-from src.runs.last_state import LAST, STATE, of_an_earlier_version
+from src.runs.last_state import LAST, STATE, check_state, of_an_earlier_version
 from src.runs.opening import Run, open_run
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ def find_resumption(
     state: Mapping[str, Any] = {}
     done: dict[str, int] = {}
     if has_state:
-        state = run.checkpoint.get(STATE) or of_an_earlier_version(run.checkpoint)
+        state = _state_of(run)
         done = {"max_epochs": state["epoch"], "max_steps": run.checkpoint["global_step"]}
         asked |= _lifted(stored["trainer"], asked, done)
     now, changes = going_on(stored, asked)
@@ -117,6 +117,25 @@ def find_resumption(
     found = Resumption(run.folder, checkpoint, state, new, changes, report)
     _refuse_what_is_done(found, done)
     return found
+
+
+def _state_of(run: Run) -> Mapping[str, Any]:
+    """Return where a checkpoint stands.
+
+    Raises:
+        CheckpointError: what it says of that is not what a run writes.
+    """
+    try:
+        state = run.checkpoint.get(STATE) or of_an_earlier_version(run.checkpoint)
+        check_state(state)
+    except CheckpointError:
+        raise
+    except Exception as error:  # a key that is missing, a list where a mapping is
+        what = f"{type(error).__name__}: {error}"
+        raise CheckpointError(
+            f"{run.checkpoint_path} does not say where to go on: {what}"
+        ) from None
+    return state
 
 
 def _where(config: DictConfig, choices: Mapping[str, Any]) -> Path | None:

@@ -2,8 +2,8 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 from src.board.history import cut_history
 from src.board.run_page import RunPage
+from src.config.trust import CheckpointError
 from src.data import PriceDataModule
 from src.reporting.run_ending import (
     WRITTEN,
@@ -225,11 +226,29 @@ def _train(run: _Started) -> None:
         trainer.validate(module, datamodule=run.datamodule, verbose=False)
         return
     checkpoint = run.goes_on.checkpoint if run.goes_on else None
-    trainer.fit(module, datamodule=run.datamodule, ckpt_path=checkpoint)
+    with _restoring(trainer, checkpoint):
+        trainer.fit(module, datamodule=run.datamodule, ckpt_path=checkpoint)
     run.report["ended_by"] = ended_by(trainer)
     best = getattr(trainer.checkpoint_callback, "best_model_path", "")
     if best:
         load_weights(module, run.datamodule, load_checkpoint(Path(best)))
+
+
+@contextmanager
+def _restoring(trainer: pl.Trainer, checkpoint: Path | None) -> Iterator[None]:
+    """Say that a checkpoint is at fault where a fit fails before it has taken it up.
+
+    Raises:
+        CheckpointError: naming it; its states are not those of such a run.
+    """
+    try:
+        yield
+    except Exception as error:
+        states = [c for c in trainer.callbacks if isinstance(c, LastState)]  # type: ignore[attr-defined]
+        if checkpoint is None or any(state.has_begun for state in states):
+            raise
+        what = f"{type(error).__name__}: {error}"
+        raise CheckpointError(f"{checkpoint} cannot be gone on from: {what}") from error
 
 
 def _record(run: _Started, page: RunPage) -> None:

@@ -115,6 +115,26 @@ def test_an_option_that_makes_another_state_of_the_optimizer_is_refused(tiny_run
         go_on(folder, "+optimizer.amsgrad=true", "trainer.max_epochs=2")
 
 
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("last_state", "epoch", "a"),
+        ("last_state", "place", 7),
+        ("last_state", "validation", [{"step": 1, "loss": None}]),
+        ("last_state", "random", {"python": 3}),
+        ("loops", "fit_loop", []),
+        ("optimizer_states", 0, {"state": {}, "param_groups": []}),
+    ],
+)
+def test_states_that_no_such_run_has_are_refused_as_foreign(tiny_run, go_on, part, key, value):
+    folder = tiny_run(*LSTM)
+    checkpoint = state_of(folder)
+    checkpoint[part][key] = value
+    AtomicCheckpointIO().save_checkpoint(checkpoint, folder / "checkpoints" / "last.ckpt")
+    with pytest.raises(CheckpointError, match=r"last\.ckpt (cannot be gone on from|does not say)"):
+        go_on(folder, "trainer.max_epochs=2")
+
+
 def test_nothing_of_a_file_that_a_stored_config_names_is_quoted(tiny_run, go_on, tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("root:hunter2\n" * 9)
@@ -177,8 +197,8 @@ def test_a_finished_run_without_more_to_do_is_refused(tiny_run, go_on):
         ValueError, match=r"trainer\.max_epochs ended it after 1 epochs and 2 steps"
     ):
         go_on(folder)
-    with pytest.raises(ValueError, match="has trained 1 already"):
-        go_on(folder, "trainer.max_epochs=0")
+    with pytest.raises(ValueError, match=r"has trained 2 already: .* trainer\.max_steps=4 goes on"):
+        go_on(folder, "trainer.max_steps=1")
 
 
 def test_early_stopping_keeps_its_patience_and_says_that_it_ended_the_training(tiny_run, go_on):
