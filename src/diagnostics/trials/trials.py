@@ -168,20 +168,27 @@ class Stages:
         return self._repair(as_is, self._to_choose_from() or [everything])
 
     def _nothing_better(self, as_is: Row) -> Verdict:
-        """Say why all repairs at once change nothing: it learns, is slow, or cannot."""
+        """Say why all repairs at once change nothing: it learns, is slow, or cannot.
+
+        What findings suggest is tried first: where it helps, they were right.
+        """
+        self._suggested()
+        if _rises(as_is) or as_is.skill >= SOME:
+            rows = self._to_choose_from()
+            if rows:
+                return self._repair(as_is, rows)
         if _rises(as_is):
             return Verdict("slow", SLOW.format(_skills(as_is)))
         if as_is.skill >= SOME:
             words = f"It learns ({_skills(as_is)}), and all repairs at once make it learn no more."
             return self._learns(words)
-        self._suggested()
         self._afresh()
         rows = self._to_choose_from()
         return self._repair(as_is, rows) if rows else self._plant()
 
     def _learns(self, words: str) -> Verdict:
         named = ", ".join(dict.fromkeys(alarm.cause for alarm in self.bench.alarms))
-        rest = f"In spite of {named}, which diagnose() says more of." if named else NOTHING_NEEDED
+        rest = f"All the same, diagnose() names {named}." if named else NOTHING_NEEDED
         return Verdict("learns", f"{words} {rest}")
 
     def _plant(self) -> Verdict:
@@ -249,7 +256,8 @@ class Stages:
 
     def _repair(self, as_is: Row, rows: Sequence[Row]) -> Verdict:
         before, first = _skills(as_is), rows[0]
-        words = f"As it is it does not learn ({before}). What helps: {first.change}"
+        little = "learns less than it could" if as_is.skill >= SOME else "does not learn"
+        words = f"As it is it {little} ({before}). What helps: {first.change}"
         return Verdict("repair", f"{words} ({_skills(first)}).", tuple(rows))
 
 

@@ -52,6 +52,14 @@ def test_slow_is_not_broken():
     assert (found.verdict, found.alarm) == ("slow", False)
 
 
+def test_a_finding_leads_where_its_repair_helps_a_program_that_learns_a_little():
+    found = helped(programs.half_registered(), steps=300)
+    assert found.trials[0].skill > 0.1
+    assert (found.verdict, found.rows[0].cause) == ("repair", "unregistered")
+    assert found.rows[0].confirms
+    assert "learns less than it could" in found.words
+
+
 def test_targets_that_do_not_follow_from_the_inputs_are_no_illness_of_the_model():
     found = helped(programs.noise())
     assert (found.verdict, found.alarm) == ("targets", False)
