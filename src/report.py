@@ -2,6 +2,7 @@
 
 python -m src.report lightning_logs/sweeps/2026-11-20_18-45-00
 python -m src.report 'lightning_logs/price_lstm/*-seed*' metric=test/mae format=md,html
+python -m src.report lightning_logs --all
 python -m src.report lightning_logs format=none --json
 """
 
@@ -28,7 +29,7 @@ def show(done: Any, job: Job) -> Iterator[Any]:
     """Yield the tables and the verdict, and what was written."""
     from src.reporting.report import report_view
 
-    yield report_view(done)
+    yield report_view(done, job.config.all)
     for file in done.files:
         yield f"wrote {file}"
 

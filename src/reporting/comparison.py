@@ -137,6 +137,7 @@ def _compare(runs: "pd.DataFrame", metric: str) -> Comparison:
             f"The runs differ in {', '.join(sorted(foreign))}, so their validation losses are in "
             f"different units: the ranking goes by {metric} itself, which flatters the first."
         )
+    notes += [factor.together for factor in factors if factor.together]
     notes += dict.fromkeys(f"The prices: {w}." for told in runs["data_warnings"] for w in told)
     daily = daily_losses(scores[["group", "seed", "path"]].to_dict("records"), METRICS[metric])
     baseline_set_p = None

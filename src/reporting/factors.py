@@ -30,8 +30,15 @@ class Factor:
 
     @property
     def name(self) -> str:
-        """The factor's name, such as `pooling` or `model + data`."""
-        return _shortened(self.names, " + ")
+        """The factor's name: that of its first key, whose values tell the others'."""
+        return self.names[0]
+
+    @property
+    def together(self) -> str:
+        """What changes with it, in a sentence; empty for a single key."""
+        rest = self.names[1:]
+        verb = "changes" if len(rest) == 1 else "change"
+        return f"With {self.name} {verb} {_shortened(rest, ', ')}." if rest else ""
 
     def level(self, row: Mapping[Any, Any]) -> tuple[str, ...]:
         """Return a run's values of the keys, as text."""
@@ -39,7 +46,7 @@ class Factor:
 
     def title(self, level: Sequence[str]) -> str:
         """Return a level as shown beside the factor's name."""
-        return _shortened(level, " + ")
+        return level[0]
 
     def label(self, level: Sequence[str]) -> str:
         """Return a level as it would be typed, without what it leaves unset."""

@@ -77,8 +77,10 @@ class Group:
 
     @property
     def name(self) -> str:
-        """The label, or where that is long the group's place in the ranking."""
-        return self.label if len(self.label) <= LONGEST_NAME else f"group {self.rank}"
+        """The label; where that is long its beginning, with the place in the ranking."""
+        if len(self.label) <= LONGEST_NAME:
+            return self.label
+        return f"{self.label[: LONGEST_NAME - 6].rstrip()} ... (#{self.rank})"
 
 
 def summarise(

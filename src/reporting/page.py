@@ -2,10 +2,12 @@
 
 import io
 import math
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import matplotlib
 import numpy as np
@@ -43,7 +45,11 @@ _STYLE: dict[Any, Any] = {
 
 
 def page(
-    title: str, comparisons: Sequence[Comparison], runs: "pd.DataFrame", remarks: Sequence[str]
+    title: str,
+    comparisons: Sequence[Comparison],
+    runs: "pd.DataFrame",
+    remarks: Sequence[str],
+    folder: Path = Path(),
 ) -> str:
     """Return the whole page.
 
@@ -52,6 +58,7 @@ def page(
         comparisons: one per test set.
         runs: a row per run.
         remarks: what concerns all of them.
+        folder: where the page will lie; links to runs lead from there.
     """
     loader = FileSystemLoader(Path(__file__).parent)
     pages = Environment(
@@ -63,6 +70,7 @@ def page(
         sections=[_section(comparison) for comparison in comparisons],
         unfinished=unfinished(runs),
         every_run=_every_run(runs),
+        links=[_links(Path(path), folder) for path in runs["path"]],
     )
 
 
@@ -98,6 +106,13 @@ def _figures(comparison: Comparison) -> list[tuple[str, str]]:
         ),
     ]
     return [(draw(comparison), caption) for wanted, draw, caption in figures if wanted]
+
+
+def _links(run: Path, folder: Path) -> list[tuple[str, str]]:
+    """Return what of a run is worth opening, as relative addresses with their words."""
+    shown = (("report.json", "report"), ("forecast.png", "forecasts"), ("story.png", "story"))
+    here = quote(os.path.relpath(run, folder))
+    return [(f"{here}/{name}", word) for name, word in shown if (run / name).is_file()]
 
 
 def _every_run(runs: "pd.DataFrame") -> TextTable:

@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from src.files import to_plain, write_text
 from src.reporting.comparison import DEFAULT_METRIC, Comparison, compare
 from src.reporting.days import METRICS
 from src.reporting.runs import Paths, load_runs
-from src.reporting.tables import comparison_tables, unfinished
+from src.reporting.tables import comparison_tables, ranking, unfinished
 from src.reporting.text import count_of, markdown, rich_table
 from src.reporting.verdict import verdict
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("md", "csv", "json", "html")
 NAME = "comparison"
+MOST_ROWS, MOST_SENTENCES = 10, 3
+"""Of a ranking and of an answer, on a screen."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +35,24 @@ class Report:
         runs: a row per run.
         comparisons: one per test set, the largest first.
         files: what was written.
+        folder: where to; links lead from there.
     """
 
     runs: "pd.DataFrame"
     comparisons: tuple[Comparison, ...]
     files: tuple[Path, ...] = ()
+    folder: Path = Path()
 
     @property
     def title(self) -> str:
-        """How many runs, and how they ended."""
-        ended = self.runs["status"].value_counts()
+        """How many runs, and how they ended; apart, those that ended before they had begun."""
+        nothing = self.runs["test_set"].isna() & (self.runs["status"] != "running")
+        begun = self.runs[~nothing]
+        ended = begun["status"].value_counts()
         how = ", ".join(f"{count} {status}" for status, count in ended.items())
-        return f"{count_of(len(self.runs), 'run')}: {how}"
+        count = count_of(len(begun), "run") + (f": {how}" if how else "")
+        aside = f"; besides, {nothing.sum()} that ended before reading any data"
+        return count + (aside if nothing.any() else "")
 
 
 def write_report(
@@ -74,12 +82,12 @@ def write_report(
         if name not in FORMATS:
             raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {name!r}")
     table = runs if isinstance(runs, pd.DataFrame) else load_runs(runs)
-    report = Report(table, tuple(compare(table, metric)))
-    texts = {name: text for form in formats for name, text in _FILES[form](report).items()}
     folder = Path(output_folder)
+    report = Report(table, tuple(compare(table, metric)), folder=folder)
+    texts = {name: text for form in formats for name, text in _FILES[form](report).items()}
     folder.mkdir(parents=True, exist_ok=True)
     files = tuple(write_text(folder / name, text) for name, text in texts.items())
-    return Report(report.runs, report.comparisons, files)
+    return replace(report, files=files)
 
 
 def report_on(
@@ -107,19 +115,49 @@ def _beside(given: Sequence[str], runs: Sequence[str]) -> Path:
     return Path(os.path.commonpath([os.path.dirname(os.path.abspath(run)) for run in runs]))
 
 
-def report_view(report: Report) -> Lines:
-    """Return the report for a terminal: tables first, the answer last, where the eye is."""
-    lines: list[Any] = [Text(report.title, style="bold")]
-    rest = unfinished(report.runs)
-    lines += [rich_table(rest), ""] if rest else []
+def report_view(report: Report, every: bool = False) -> Lines:
+    """Return the report for a terminal: tables first, the answer last, where the eye is.
+
+    Args:
+        report: the report.
+        every: all tables and sentences of all test sets; otherwise what fits on a screen.
+    """
+    return Lines(*(_everything(report) if every else _a_screen(report)))
+
+
+def _everything(report: Report) -> Iterator[Any]:
+    yield Text(report.title, style="bold")
+    if rest := unfinished(report.runs):
+        yield from (rich_table(rest), "")
     for comparison in report.comparisons:
         for table in comparison_tables(comparison):
-            lines += [rich_table(table), ""]
-        lines.append(Text(f"On {comparison.test_set}:", style="bold"))
-        lines += [Text(f"- {sentence}") for sentence in verdict(comparison)]
-        lines += [Text(f"- {note}", style="dim") for note in comparison.notes]
-    lines += [Text(note, style="bold") for note in _apart(report)]
-    return Lines(*lines)
+            yield from (rich_table(table), "")
+        yield Text(f"On {comparison.test_set}:", style="bold")
+        yield from (Text(f"- {sentence}") for sentence in verdict(comparison))
+        yield from (Text(f"- {note}", style="dim") for note in comparison.notes)
+    yield from (Text(note, style="bold") for note in _apart(report))
+
+
+def _a_screen(report: Report) -> Iterator[Any]:
+    """Yield the ranking on the largest test set, its answer in short, and what there is besides."""
+    yield Text(report.title, style="bold")
+    for comparison in report.comparisons[:1]:
+        table = ranking(comparison)
+        if (more := len(table.rows) - MOST_ROWS) > 0:
+            caption = f"{count_of(more, 'group')} more. {table.caption}"
+            table = replace(table, rows=table.rows[:MOST_ROWS], caption=caption)
+        yield rich_table(table)
+        told = verdict(comparison)
+        answer = told[:MOST_SENTENCES]
+        answer += [s for s in told[MOST_SENTENCES:] if "confidence set" in s]
+        yield from (Text(f"- {sentence}") for sentence in answer)
+    for comparison in report.comparisons[1:]:
+        yield Text(f"On {comparison.test_set}: {verdict(comparison)[0]}")
+    yield from (Text(note, style="bold") for note in _apart(report))
+    if rest := unfinished(report.runs):
+        yield Text(f"{count_of(len(rest.rows), 'run')} without a result.", style="yellow")
+    if report.comparisons:
+        yield Text("Differences, test days, factors, gradients and every sentence: --all", "dim")
 
 
 def _apart(report: Report) -> list[str]:
@@ -200,7 +238,8 @@ def _html(report: Report) -> dict[str, str]:
     # Imported here: matplotlib is slow to import, and only figures need it.
     from src.reporting.page import page
 
-    return {f"{NAME}.html": page(report.title, report.comparisons, report.runs, _apart(report))}
+    text = page(report.title, report.comparisons, report.runs, _apart(report), report.folder)
+    return {f"{NAME}.html": text}
 
 
 _FILES = {"md": _markdown, "csv": _csv, "json": _json, "html": _html}

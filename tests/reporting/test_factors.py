@@ -30,9 +30,10 @@ def test_a_key_that_varies_within_an_option_is_a_factor():
 
 def test_keys_that_only_change_together_are_one_factor():
     (found,) = factors_of(model=["rnn", "gru", "rnn"], data__source=["a.csv", "b.csv", "a.csv"])
-    assert found.name == "model + source"
+    assert found.name == "model"
+    assert found.together == "With model changes source."
     level = found.level({"model": "rnn", "data.source": "shares/a.csv"})
-    assert found.title(level) == "rnn + a"
+    assert found.title(level) == "rnn"
     assert found.label(level) == "model=rnn source=a"
 
 
@@ -43,7 +44,8 @@ def test_keys_with_the_same_last_part_keep_their_whole_name():
 
 def test_many_keys_in_one_factor_are_cut_short():
     (found,) = factors_of(a=[1, 2], b=[1, 2], c=[1, 2], d=[1, 2], e=[1, 2])
-    assert found.name == "a + b + c + 2 more"
+    assert found.name == "a"
+    assert found.together == "With a change b, c, d, 1 more."
 
 
 def test_numbers_have_as_few_digits_as_tell_them_apart():

@@ -25,9 +25,9 @@ def runs(tmp_path):
     return folder
 
 
-def shown(report, width=100):
+def shown(report, width=100, every=True):
     console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(report_view(report))
+    console.print(report_view(report, every))
     return console.export_text()
 
 
@@ -69,9 +69,8 @@ def test_the_page_needs_nothing_but_itself_and_runs_nothing(runs, tmp_path):
     text = (tmp_path / "comparison.html").read_text()
     assert "<script" not in text
     assert "&lt;script&gt;" in text
-    assert not re.search(
-        r"""(?:src|href)=["'](?!#)|url\((?!#)|@import""", text.replace("xlink:", "")
-    )
+    plain = re.sub(r'<a href="[\w./%-]+">', "", text.replace("xlink:", ""))  # to runs beside it
+    assert not re.search(r"""(?:src|href)=["'](?!#)|url\((?!#)|@import""", plain)
     figures = re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL)
     assert len(figures) == 3
     for figure in figures:
@@ -122,7 +121,38 @@ def test_long_names_give_way_to_places(tmp_path):
             long = {"optimizer": {"lr": lr}, "model": {"a_rather_long_name_for_an_option": lr * 7}}
             fabricate(tmp_path, seed=seed, val=lr, config=long, pooling=f"attention_{lr}")
     text = shown(write_report(tmp_path, tmp_path / "out"))
-    assert "group 2" in text
+    assert "(#2)" in text
+
+
+def test_without_all_a_terminal_shows_one_screen_with_the_answer(runs, tmp_path):
+    for place in range(12):
+        fabricate(runs, pooling=f"p{place}", val=0.6 + place / 100)
+    report = write_report(runs, tmp_path / "out")
+    screen, every = shown(report, every=False), shown(report)
+    assert screen.count("\n") <= 45 < every.count("\n")
+    assert "ranks first" in screen
+    assert "groups more" in screen
+    assert "--all" in screen
+
+
+def test_a_run_in_the_page_leads_to_its_report_and_pictures(tmp_path):
+    fabricate(tmp_path / "runs")
+    (run,) = (path.parent for path in (tmp_path / "runs").rglob("report.json"))
+    (run / "forecast.png").touch()
+    write_report(tmp_path / "runs", tmp_path / "out", formats=["html"])
+    text = (tmp_path / "out" / "comparison.html").read_text()
+    for name in ("report.json", "forecast.png"):
+        address = re.search(f'href="([^"]*{name})"', text)[1]
+        assert (tmp_path / "out" / address).is_file()
+    assert "story.png" not in text
+
+
+def test_a_run_that_ended_before_its_data_is_counted_aside(tmp_path):
+    fabricate(tmp_path / "a")
+    fabricate(tmp_path / "b", status="failed", data=None)
+    assert "1 run: 1 finished; besides, 1 that ended before" in shown(
+        write_report(tmp_path, tmp_path / "out")
+    )
 
 
 def test_an_unknown_format_is_refused(runs, tmp_path):
