@@ -1,6 +1,7 @@
 """Each family of price files is read without configuration, however it was saved since."""
 
 import bz2
+import decimal
 import gzip
 import io
 import lzma
@@ -420,11 +421,50 @@ def test_an_archive_of_several_files_and_what_is_no_text_are_named(write_csv):
             read_file(write_csv(content))
 
 
-def test_a_parquet_file_is_read_like_its_text_or_names_what_is_missing(write_csv, monkeypatch):
+def frame_of(bars):
+    columns = {name: getattr(bars, name.lower()) for name in OHLCV[1:]}
+    return pd.DataFrame(columns, index=pd.DatetimeIndex(bars.dates, name="Date"))
+
+
+FRAMES = {
+    "dates as index": lambda frame: frame,
+    "dates as a column": lambda frame: frame.reset_index(),
+    "days of New York": lambda frame: frame.tz_localize("America/New_York"),
+    "dates without times": lambda frame: frame.reset_index().assign(Date=frame.index.date),
+    "decimals": lambda frame: frame.assign(
+        Close=[decimal.Decimal(str(close)) for close in frame["Close"]]
+    ),
+    "whole numbers that may be missing": lambda frame: frame.astype({"Volume": "Int64"}),
+    "yfinance": lambda frame: pd.concat({"AAPL": frame}, axis=1).swaplevel(axis=1),
+    "tickers above": lambda frame: pd.concat({"AAPL": frame, "MSFT": 2 * frame}, axis=1),
+    "tickers in the index": lambda frame: pd.concat(
+        {"AAPL": frame, "MSFT": 2 * frame}, names=["ticker"]
+    ),
+    "a category of tickers": lambda frame: pd.concat(
+        [frame.assign(ticker="AAPL"), (2 * frame).assign(ticker="MSFT")]
+    ).astype({"ticker": "category"}),
+}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_parquet_file_is_read_however_the_frame_was_laid_out(tmp_path, monkeypatch, name):
+    path, frame = tmp_path / "my.parquet", FRAMES[name](frame_of(BARS))
+    try:
+        frame.to_parquet(path)
+    except ImportError:  # without pyarrow: what it would give back
+        path.write_bytes(b"PAR1....")
+        monkeypatch.setattr(pd, "read_parquet", lambda path: frame)
+    for factor, series in enumerate(read_file(path), 1):
+        assert days(series) == [f"{date:%Y-%m-%d}" for date in BARS.dates]
+        assert series.close == pytest.approx(factor * np.array(BARS.close))
+        assert {"open", "high", "low", "volume"} < series.columns.keys()
+        assert series.ticker == (
+            {1: "AAPL", 2: "MSFT"}[factor] if "ticker" in name else series.ticker
+        )
+
+
+def test_a_parquet_file_without_pyarrow_says_what_to_install(write_csv, monkeypatch):
     path = write_csv(b"PAR1....")
-    frame = pd.DataFrame({"Close": BARS.close}, index=pd.DatetimeIndex(BARS.dates, name="Date"))
-    monkeypatch.setattr(pd, "read_parquet", lambda path: frame)
-    assert read_one(path).close.tolist() == BARS.close
     monkeypatch.setattr(pd, "read_parquet", lambda path: (_ for _ in ()).throw(ImportError()))
     with pytest.raises(DataError, match=r"found a parquet file, expected pyarrow to read it: pip"):
         read_file(path)
