@@ -71,7 +71,7 @@ class WindowDataset(Dataset[WindowBatch]):
         self.last_price = last_price.float()
         self.price = price.float()
         self.index = torch.arange(num_windows) + (first_row + context_length)
-        self.series = torch.full((num_windows,), series)
+        self.series = torch.tensor(series).expand(num_windows)
         self.transform = transform
 
     @classmethod

@@ -259,8 +259,10 @@ def _split_alike(cells: np.ndarray) -> _Words | None:
         number = np.zeros(len(cells), dtype=np.int64)
         for column in np.flatnonzero(is_digit[0][start:end]) + start:
             number = number * 10 + letters[:, column] - ord("0")
-        _, rows, codes = np.unique(number, return_index=True, return_inverse=True)
-        parts += [codes, [_split(str(cells[row]))[start > 0] for row in rows]]
+        codes, different = pd.factorize(number)
+        rows = np.empty(len(different), dtype=np.int64)
+        rows[codes[::-1]] = np.arange(len(cells))[::-1]  # of equal ones the first is left
+        parts += [codes, [_split(str(cells[row]))[start > 0] for row in rows.tolist()]]
     return parts[0], parts[1], parts[2], parts[3]
 
 

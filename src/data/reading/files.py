@@ -180,13 +180,13 @@ def _as_it_lies(path: Path, start: bytes) -> TextFile:
     """Check block by block that a file is UTF-8 with ordinary line ends; else read and convert."""
     mark = 3 if start.startswith(b"\xef\xbb\xbf") else 0
     _refuse_markup(path, start.decode("ascii", errors="replace"))
-    newlines = returns = 0
+    newlines = returns = False
     with path.open("rb") as file:
         while block := file.read(BLOCK):
             if not block.isascii() or b"\0" in block:
                 return _decoded(path, path.read_bytes())
-            newlines += block.count(b"\n")
-            returns += block.count(b"\r")
+            newlines = newlines or b"\n" in block
+            returns = returns or b"\r" in block
     if returns and not newlines:
         return _decoded(path, path.read_bytes())
     return TextFile(path, None, mark)

@@ -71,6 +71,7 @@ class Sheet:
         dates: Sequence[int] = (),
         decimal: str = ".",
         words: Sequence[int] = (),
+        texts: Sequence[int] = (),
     ) -> pd.DataFrame:
         """Return columns as pandas reads them: numbers where all cells are plain numbers or null.
 
@@ -79,6 +80,7 @@ class Sheet:
             dates: Those of them that hold ISO dates.
             decimal: The decimal sign.
             words: Further columns to read as text in the same pass, for a later call of `words`.
+            texts: Those for a later call of `text`: more different cells than words have.
 
         Returns:
             A frame (rows, positions), its columns named by position.
@@ -87,8 +89,9 @@ class Sheet:
             {"parse_dates": [str(n) for n in dates], "date_format": "ISO8601"} if dates else {}
         )
         frame = self._read(
-            {*positions, *words},
-            dtype=dict.fromkeys(map(str, words), "category"),
+            {*positions, *words, *texts},
+            dtype=dict.fromkeys(map(str, words), "category")
+            | dict.fromkeys(map(str, texts), object),
             na_values={str(n): _NULL_WORDS for n in positions},
             keep_default_na=False,
             decimal=decimal,
@@ -97,6 +100,7 @@ class Sheet:
         # Of digits alone pandas makes numbers, and 093000 is no longer what it was.
         kept = [n for n in words if not pd.api.types.is_numeric_dtype(frame[n].cat.categories)]
         self._words |= {n: _codes_and_words(frame[n]) for n in kept}
+        self._texts |= {n: _stripped(frame[n]) for n in texts}
         return frame
 
     def words(self, position: int) -> tuple[np.ndarray, list[str]]:
@@ -117,7 +121,7 @@ class Sheet:
         if missing := [n for n in positions if n not in self._texts]:
             frame = self._read(missing, dtype=object, na_filter=False)
             for n in missing:
-                self._texts[n] = frame[n].astype(object).map(str.strip)
+                self._texts[n] = _stripped(frame[n])
         return self._texts[positions[0]]
 
     def cell(self, row: int, position: int) -> str:
@@ -166,6 +170,11 @@ class Sheet:
             )
         assert len(frame) == self.rows, f"{len(frame)} rows, counted {self.rows}"
         return frame.rename(columns=int)
+
+
+def _stripped(column: pd.Series) -> pd.Series:
+    cells = column.to_numpy(dtype=object)
+    return pd.Series([cell.strip() for cell in cells.tolist()], dtype=object)
 
 
 def _codes_and_words(column: pd.Series) -> tuple[np.ndarray, list[str]]:

@@ -78,7 +78,8 @@ def read_tables(sheet: Sheet, options: ReadOptions) -> list[PriceTable]:
     words = [] if time is None else [time, *([] if is_inferred else [date])]
     dates = [date] if is_inferred else []
     read = [*numeric, *(n for n in extra.values() if n not in (*numeric, *dates))]
-    frame = sheet.numbers([*read, *dates], dates if is_iso else [], sign, words)
+    texts = [] if words or dates or date in read else [date]
+    frame = sheet.numbers([*read, *dates], dates if is_iso else [], sign, words, texts)
     inferred = frame[date] if is_inferred else None
     instants = read_dates(sheet, date, time, inferred, options.day_first)
     tables: list[PriceTable] = []
