@@ -37,6 +37,7 @@ def parts(cause: Cause) -> Iterator[tuple[str, str]]:
         yield "proved", "The trial that finds it is the proof."
     if cause.needs:
         yield "needs", " ".join(_summary(need) for need in cause.needs)
+    yield "confused with", cause.confused_with
     if cause.explains:
         yield "brings about", ", ".join(_brought_about(cause))
     if cause.benign:

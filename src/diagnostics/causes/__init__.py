@@ -4,13 +4,14 @@ To add a cause, write in the file of its theme, or in a new file here, which is 
 
     def find_x(symptoms): ...                    # symptoms of a replay -> candidates
     def change_x(experiment, candidate): ...     # one intervention -> borne out?, its numbers
-    X = Cause(name="x", meaning="...", rank=125, find=find_x, prove=change_x, explains=("units",))
+    X = Cause(name="x", meaning="...", confused_with="...", rank=125, find=find_x, prove=change_x)
 
-and seed it in `FAULTS` of the tests. Nothing else has to know of it: the table below, the names
-that a `Finding` accepts and the order of findings are made of the declarations. `rank` is a free
-number between those of its neighbours on the way from root to consequence; `explains` names causes
-or groups that need no finding of their own once this one is there. What no replay shows and only
-training a copy does, such as a learning rate, has a `find_by_trial` in place of both functions.
+seed it in `FAULTS` of the tests, and give it an example in docs/examples. Nothing else has to know
+of it: the table below, the names that a `Finding` accepts and the order of findings are made of the
+declarations. `rank` is a free number between those of its neighbours on the way from root to
+consequence; `explains` names causes or groups that need no finding of their own once this one is
+there. What no replay shows and only training a copy does, such as a learning rate, has a
+`find_by_trial` in place of both functions.
 """
 
 import pkgutil

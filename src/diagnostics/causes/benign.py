@@ -47,6 +47,7 @@ def _sparse(parameter: ParameterSymptoms, rows: list[int], why: str) -> Candidat
 SPARSE_ROWS = Cause(
     name="sparse_rows",
     meaning="rows that this data did not visit",
+    confused_with="dead_unit: these rows wait for data that visits them.",
     rank=270,
     find=find_sparse_rows,
     benign=True,
@@ -107,6 +108,7 @@ def shift_entries(experiment: Experiment, candidate: Candidate) -> Verdict:
 STRUCTURAL = Cause(
     name="structural",
     meaning="a gradient that is zero by construction",
+    confused_with="dead_unit: the true gradient is zero, whatever the data is.",
     rank=280,
     find=find_structural,
     prove=shift_entries,

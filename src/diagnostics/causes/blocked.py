@@ -165,6 +165,9 @@ def _heard(grads: Mapping[str, Tensor], names: list[str]) -> int:
 ZERO_GRADIENT = Cause(
     name="zero_gradient",
     meaning="an operation that passes no gradient back",
+    confused_with=(
+        "dead_unit and vanishing, where a part or a remainder of the gradient still flows."
+    ),
     rank=19,
     needs=(look("flow"),),
     find=find_zero_gradient,
@@ -228,6 +231,9 @@ def leave_norm_out(experiment: Experiment, candidate: Candidate) -> Verdict:
 DEGENERATE_NORM = Cause(
     name="degenerate_norm",
     meaning="a softmax or a normalisation over a dimension of size one",
+    confused_with=(
+        "zero_gradient in general; here it is the size of one that makes the operation constant."
+    ),
     rank=13,
     needs=(look("singles"),),
     find=find_degenerate_norm,
@@ -276,6 +282,7 @@ def vary_input(experiment: Experiment, candidate: Candidate) -> Verdict:
 COLLAPSED_INPUT = Cause(
     name="collapsed_input",
     meaning="a module whose input is the same at every step and in every sample",
+    confused_with="dead_input: the data varies, what is made of it on the way does not.",
     rank=217,
     needs=(look("collapse"),),
     group="collapse",
@@ -325,6 +332,7 @@ def exchange_samples(experiment: Experiment, candidate: Candidate) -> Verdict:
 CONSTANT_OUTPUT = Cause(
     name="constant_output",
     meaning="an output that is the same for all samples",
+    confused_with="degenerate_target: there it is the targets that do not vary.",
     rank=218,
     needs=(look("output"),),
     group="collapse",

@@ -110,6 +110,7 @@ class Cause(Standing):
 
     Args:
         meaning: One clause that completes "cause at place: ...".
+        confused_with: What it is easily taken for, and what tells the two apart.
         find: Candidates from the symptoms of a replay alone.
         find_by_trial: Candidates that only training a copy shows; they come proved.
         prove: The intervention that bears a candidate out; None where there is none.
@@ -123,6 +124,7 @@ class Cause(Standing):
     """
 
     meaning: str
+    confused_with: str
     find: Finder = find_nothing
     find_by_trial: Trial = find_nothing
     prove: Proof | None = None

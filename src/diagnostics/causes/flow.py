@@ -79,6 +79,9 @@ def _recurrent_gain(symptoms: Symptoms, module: ModuleSymptoms) -> float:
 EXPLODING = Cause(
     name="exploding",
     meaning="gradients that grow on the way back",
+    confused_with=(
+        "large_init, where one layer amplifies; here it is the number of layers or steps."
+    ),
     rank=200,
     group="flow",
     find=find_exploding,
@@ -166,6 +169,9 @@ def _forget_early_steps(experiment: Experiment, candidate: Candidate) -> Verdict
 VANISHING = Cause(
     name="vanishing",
     meaning="gradients that fade on the way back",
+    confused_with=(
+        "saturated and dead_unit: with those the cure is in the layer, here it is in the depth."
+    ),
     rank=210,
     group="flow",
     find=find_vanishing,

@@ -117,6 +117,9 @@ def lower_large_gains(experiment: Experiment, candidate: Candidate) -> Verdict:
 LARGE_INIT = Cause(
     name="large_init",
     meaning="weights far larger than their fan-in allows",
+    confused_with=(
+        "learning_rate_too_high, and weights that have grown while they learned, which is no fault."
+    ),
     rank=170,
     group="weights",
     find=find_large_init,
@@ -182,6 +185,10 @@ def scale_preactivations(experiment: Experiment, candidate: Candidate) -> Verdic
 SATURATED = Cause(
     name="saturated",
     meaning="activations on their flat part",
+    confused_with=(
+        "vanishing, which it brings about; gates that are closed on purpose are not flat "
+        "everywhere."
+    ),
     rank=190,
     group="units",
     find=find_saturated,

@@ -134,6 +134,9 @@ def _dead(grad: Tensor, candidate: Candidate) -> int:
 DEAD_INPUT = Cause(
     name="dead_input",
     meaning="input features that are zero in every batch",
+    confused_with=(
+        "dead_unit: that is a row of the gradient, this is a column. A pooling cannot make either."
+    ),
     rank=90,
     needs=(a_reader_of_the_data,),
     find=find_dead_input,
@@ -174,6 +177,7 @@ def _perturbed(experiment: Experiment, candidate: Candidate) -> tuple[Tensor, Te
 CONSTANT_INPUT = Cause(
     name="constant_input",
     meaning="input features that never change",
+    confused_with="dead_input: its gradient is not zero, it is a multiple of the bias's.",
     rank=100,
     needs=(a_reader_of_the_data,),
     find=find_constant_input,
@@ -233,6 +237,9 @@ def perturb_copies(experiment: Experiment, candidate: Candidate) -> Verdict:
 DUPLICATE_INPUT = Cause(
     name="duplicate_input",
     meaning="input features that are copies of one another",
+    confused_with=(
+        "Correlated features: these are exact multiples and give exact multiples of one gradient."
+    ),
     rank=110,
     needs=(a_reader_of_the_data,),
     find=find_duplicate_input,

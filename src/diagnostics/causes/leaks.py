@@ -50,6 +50,7 @@ def find_future_leak(symptoms: Symptoms) -> list[Candidate]:
 FUTURE_LEAK = Cause(
     name="future_leak",
     meaning="outputs that see the future although a mask is to hide it",
+    confused_with="A model that is too good: its loss is low on all data that is at hand.",
     rank=26,
     needs=(look("masks"),),
     find=find_future_leak,
@@ -72,6 +73,7 @@ def find_padding_leak(symptoms: Symptoms) -> list[Candidate]:
 PADDING_LEAK = Cause(
     name="padding_leak",
     meaning="outputs that follow padded steps although attention masks them",
+    confused_with="padding_read, where the output is taken from a padded step alone.",
     rank=27,
     needs=(look("masks"),),
     find=find_padding_leak,
@@ -108,6 +110,9 @@ def exchange_real(experiment: Experiment, candidate: Candidate) -> Verdict:
 PADDING_READ = Cause(
     name="padding_read",
     meaning="an output that is read off the padding at the end",
+    confused_with=(
+        "ignored_input.steps and vanishing: early steps are not forgotten, they are never read."
+    ),
     rank=31,
     needs=(look("padding"),),
     find=find_padding_read,

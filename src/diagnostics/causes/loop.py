@@ -71,6 +71,9 @@ def clear_and_compare(experiment: Experiment, candidate: Candidate) -> Verdict:
 ACCUMULATING = Cause(
     name="accumulating",
     meaning="gradients that are never cleared",
+    confused_with=(
+        "exploding, where a single backward pass is already large, and accumulation on purpose."
+    ),
     rank=140,
     needs=(earlier_gradients,),
     find=find_accumulating,
@@ -107,6 +110,7 @@ def compare_clipping(experiment: Experiment, candidate: Candidate) -> Verdict:
 OVERCLIPPED = Cause(
     name="overclipped",
     meaning="clipping that leaves almost nothing of the gradient",
+    confused_with="learning_rate_too_low: the same small steps, for another reason.",
     rank=220,
     needs=(clipping,),
     find=find_overclipped,
@@ -140,6 +144,7 @@ TRY = (
 NOT_LEARNING = Cause(
     name="not_learning",
     meaning="a loss that does not fall, for no cause that is known here",
+    confused_with="A model that has learned all there is: its loss has fallen before.",
     rank=265,
     needs=(first_losses,),
     find=find_not_learning,

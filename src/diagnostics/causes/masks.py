@@ -99,6 +99,7 @@ def _masks(experiment: Experiment) -> list[Tensor]:
 MASKED = Cause(
     name="masked",
     meaning="the mask hides the real steps and keeps the padding",
+    confused_with="fully_masked, where nothing is left to attend to, and ignored_input.",
     rank=30,
     needs=(a_mask,),
     find=find_masked,

@@ -68,6 +68,7 @@ def train_left_out(experiment: Experiment, candidate: Candidate) -> Verdict:
 NOT_OPTIMIZED = Cause(
     name="not_optimized",
     meaning="a parameter with a gradient that is in no optimiser group",
+    confused_with="frozen: there no gradient is asked for, here it is computed and left unused.",
     rank=240,
     needs=(an_optimizer,),
     find=find_not_optimized,
@@ -107,6 +108,7 @@ def require_gradient(experiment: Experiment, candidate: Candidate) -> Verdict:
 FROZEN = Cause(
     name="frozen",
     meaning="a parameter that does not require a gradient",
+    confused_with="not_optimized. Freezing on purpose, outside of the optimiser, is no alarm.",
     rank=250,
     find=find_frozen,
     prove=require_gradient,
@@ -182,6 +184,10 @@ def change_weights(experiment: Experiment, candidate: Candidate) -> Verdict:
 UNUSED = Cause(
     name="unused",
     meaning="a parameter that no gradient reaches because the loss does not depend on it",
+    confused_with=(
+        "zero_gradient: there the loss depends on the parameter and the gradient is 0, here "
+        "it is None."
+    ),
     rank=260,
     find=find_unused,
     prove=change_weights,

@@ -102,6 +102,7 @@ def replace_nonfinite(experiment: Experiment, candidate: Candidate) -> Verdict:
 NONFINITE = Cause(
     name="nonfinite",
     meaning="values that are NaN or infinite",
+    confused_with="nonfinite_gradient, where all values are fine until the backward pass.",
     rank=10,
     find=find_nonfinite,
     prove=replace_nonfinite,
@@ -147,6 +148,9 @@ def find_overflow(experiment: Experiment, candidate: Candidate) -> Verdict:
 SCALER_COLLAPSE = Cause(
     name="scaler_collapse",
     meaning="the loss scale keeps falling, so steps are skipped",
+    confused_with=(
+        "exploding: the scaler halves its scale because some operation overflows, at any scale."
+    ),
     rank=20,
     needs=(loss_scales,),
     find=find_scaler_collapse,
@@ -184,6 +188,7 @@ def scale_loss(experiment: Experiment, candidate: Candidate) -> Verdict:
 UNDERFLOW = Cause(
     name="underflow",
     meaning="gradients too small for the number format become zero",
+    confused_with="vanishing, which stays in float32.",
     rank=40,
     needs=(half_precision,),
     find=find_underflow,

@@ -83,6 +83,9 @@ def _mean(losses: Sequence[float]) -> float:
 LEARNING_RATE_TOO_HIGH = Cause(
     name="learning_rate_too_high",
     meaning="steps so large that the loss rises",
+    confused_with=(
+        "large_init: there the first forward pass is off, here the first steps make it so."
+    ),
     rank=130,
     needs=(an_optimizer,),
     group="rates",
@@ -228,6 +231,7 @@ def planned_rates(scheduler: Any, optimizer: torch.optim.Optimizer, steps: int) 
 LEARNING_RATE_TOO_LOW = Cause(
     name="learning_rate_too_low",
     meaning="steps too small to change the weights",
+    confused_with="overclipped and vanishing: raising the rate helps only here.",
     rank=230,
     needs=(an_optimizer,),
     group="rates",

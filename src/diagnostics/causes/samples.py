@@ -83,6 +83,9 @@ def _along(function: str, dim: int, other: int) -> RewrittenCalls:
 MIXED_SAMPLES = Cause(
     name="mixed_samples",
     meaning="samples of a batch that influence each other",
+    confused_with=(
+        "Normalisation over the batch, which mixes samples on purpose and only while training."
+    ),
     rank=14,
     needs=(look("mixing"),),
     find=find_mixed_samples,
@@ -119,6 +122,10 @@ def put_state_back(experiment: Experiment, candidate: Candidate) -> Verdict:
 CARRIED_STATE = Cause(
     name="carried_state",
     meaning="state that is carried from one batch to the next",
+    confused_with=(
+        "mixed_samples: both make a prediction depend on what it should not know, here on the "
+        "batch before."
+    ),
     rank=12,
     needs=(look("state"),),
     find=find_carried_state,
@@ -174,6 +181,7 @@ def bring_to_one_shape(experiment: Experiment, candidate: Candidate) -> Verdict:
 BROADCAST = Cause(
     name="broadcast",
     meaning="predictions and targets of different shapes, compared each with each",
+    confused_with="not_learning: the loss falls to the variance of the targets and stays there.",
     rank=16,
     needs=(look("shapes"),),
     find=find_broadcast,

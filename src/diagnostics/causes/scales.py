@@ -120,6 +120,7 @@ def _output_directions(experiment: Experiment, candidate: Candidate) -> int:
 MISSCALED_INPUT = Cause(
     name="misscaled_input",
     meaning="input features on scales far apart",
+    confused_with="large_init and saturated, which follow from it.",
     rank=120,
     needs=(a_reader_of_the_data,),
     find=find_misscaled_input,
@@ -169,6 +170,7 @@ def rescale_targets(experiment: Experiment, candidate: Candidate) -> Verdict:
 MISSCALED_TARGET = Cause(
     name="misscaled_target",
     meaning="the targets are far larger than the network's outputs",
+    confused_with="learning_rate_too_low: more steps would get there, far too late.",
     rank=80,
     needs=(a_known_loss,),
     find=find_misscaled_target,

@@ -100,6 +100,7 @@ def predict_the_constant(experiment: Experiment, candidate: Candidate) -> Verdic
 DEGENERATE_TARGET = Cause(
     name="degenerate_target",
     meaning="all targets are equal, there is nothing to learn",
+    confused_with="constant_output: there the model cannot vary, here the targets do not.",
     rank=50,
     needs=(a_known_loss,),
     find=find_degenerate_target,
@@ -212,6 +213,7 @@ def remove_output_activation(experiment: Experiment, candidate: Candidate) -> Ve
 LOSS_MISMATCH = Cause(
     name="loss_mismatch",
     meaning="the output activation and the loss do not go together",
+    confused_with="unreachable_target, where the loss is the right one and the range is not.",
     rank=60,
     needs=(a_known_loss,),
     find=find_loss_mismatch,
@@ -255,6 +257,7 @@ def find_unreachable_target(symptoms: Symptoms) -> list[Candidate]:
 UNREACHABLE_TARGET = Cause(
     name="unreachable_target",
     meaning="the output activation cannot reach the targets",
+    confused_with="misscaled_target: larger weights reach those, none reaches these.",
     rank=70,
     needs=(a_known_loss,),
     find=find_unreachable_target,

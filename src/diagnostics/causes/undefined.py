@@ -88,6 +88,10 @@ def _finite_with(experiment: Experiment, rewrite: Callable[..., Any]) -> Verdict
 NONFINITE_GRADIENT = Cause(
     name="nonfinite_gradient",
     meaning="an operation that turns a finite gradient into NaN or infinity",
+    confused_with=(
+        "nonfinite, where the values themselves are no numbers, and exploding, which gets "
+        "there slowly."
+    ),
     rank=8,
     needs=(look("finiteness"),),
     find=find_nonfinite_gradient,
@@ -146,6 +150,7 @@ def show_a_key(experiment: Experiment, candidate: Candidate) -> Verdict:
 FULLY_MASKED = Cause(
     name="fully_masked",
     meaning="attention rows in which every key is masked",
+    confused_with="nonfinite: the data is fine, it is the softmax over nothing that is not.",
     rank=7,
     find=find_fully_masked,
     prove=show_a_key,

@@ -169,6 +169,10 @@ def _dead_rows(grad: Tensor, units: list[int]) -> int:
 DEAD_UNIT = Cause(
     name="dead_unit",
     meaning="units that nothing flows back into",
+    confused_with=(
+        "Ordinary sparsity: half of a layer's rectified units may be silent for a sample, few "
+        "for all."
+    ),
     rank=180,
     group="units",
     find=find_dead_unit,

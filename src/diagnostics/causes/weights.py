@@ -103,6 +103,7 @@ def _zeros(grads: dict[str, Tensor]) -> int:
 ZERO_INIT = Cause(
     name="zero_init",
     meaning="weights that are all zero and let nothing through",
+    confused_with="dead_unit: there the weights are there and nothing comes in.",
     rank=150,
     group="weights",
     find=find_zero_init,
@@ -158,6 +159,7 @@ def _distinct_rows(grad: Tensor) -> int:
 SYMMETRIC_INIT = Cause(
     name="symmetric_init",
     meaning="units with identical weights that can never differ",
+    confused_with="duplicate_input, which makes columns alike; this makes rows alike.",
     rank=160,
     group="weights",
     find=find_symmetric_init,

@@ -48,6 +48,7 @@ def leave_unregistered(experiment: Experiment, candidate: Candidate) -> Verdict:
 UNREGISTERED = Cause(
     name="unregistered",
     meaning="trainable tensors in the graph that parameters() does not list",
+    confused_with="unused and frozen, which parameters() does list.",
     rank=17,
     needs=(look("registration"),),
     find=find_unregistered,
@@ -91,6 +92,7 @@ def step_the_old(experiment: Experiment, candidate: Candidate) -> Verdict:
 STALE_OPTIMIZER = Cause(
     name="stale_optimizer",
     meaning="parameters that replaced those the optimiser holds",
+    confused_with="not_optimized, where a parameter never was in the optimiser.",
     rank=18,
     needs=(
         an_optimizer,
@@ -134,6 +136,7 @@ def shift_all(experiment: Experiment, candidate: Candidate) -> Verdict:
 DETACHED_LOSS = Cause(
     name="detached_loss",
     meaning="a loss from which no way leads back to the parameters",
+    confused_with="unused: there one branch is cut off, here the whole model is.",
     rank=5,
     needs=(look("connection"),),
     find=find_detached_loss,
@@ -195,6 +198,7 @@ def change_ignored(experiment: Experiment, candidate: Candidate) -> Verdict:
 IGNORED_INPUT = Cause(
     name="ignored_input",
     meaning="inputs without influence on the output",
+    confused_with="dead_input: there the data is empty, here the model does not look.",
     rank=112,
     needs=(look("inputs"),),
     find=find_ignored_input,

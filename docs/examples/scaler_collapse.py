@@ -1,0 +1,18 @@
+"""The scaler halves its scale again and again."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from src.diagnostics import TrainingContext
+
+x = torch.randn(256, 8)
+y = x[:, :2].sum(1, keepdim=True)
+batches = list(zip(x.split(64), y.split(64), strict=True))
+model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 1))
+optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+context = TrainingContext(loss_scales=[2.0**k for k in range(10, -6, -1)])
+
+
+def loss_fn(model, batch):
+    return F.mse_loss(model(batch[0]), batch[1])

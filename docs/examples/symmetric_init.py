@@ -1,0 +1,18 @@
+"""Units that start the same stay the same."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+x = torch.randn(256, 8)
+y = x[:, :2].sum(1, keepdim=True)
+batches = list(zip(x.split(64), y.split(64), strict=True))
+model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 1))
+nn.init.constant_(model[0].weight, 0.1)
+nn.init.zeros_(model[0].bias)
+nn.init.constant_(model[2].weight, 0.1)
+optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+
+
+def loss_fn(model, batch):
+    return F.mse_loss(model(batch[0]), batch[1])
