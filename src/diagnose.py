@@ -64,8 +64,11 @@ def show(result: dict[str, Any], job: Job) -> Iterator[Any]:
     history = (result.get("recorded") or {}).get("gradient_history") or {}
     if any(record["zero_fraction"] for record in history.get("records", ())):
         yield course_table(history)
-    if result["what_if"]:
+    rows = [row for row in result["what_if"] if not row["refused"]]
+    if any(row["zero_fraction"] for row in rows) or not result["diagnosis"]["healthy"]:
         yield what_if_table(result["what_if"])
+    elif rows:
+        yield f"What if: no zero under any of {len(rows)} poolings, norms and dropouts (--json)."
 
 
 def ill(result: dict[str, Any], job: Job) -> int:

@@ -14,7 +14,10 @@ from src.runs.stopping import listening
 
 def train(job: Job) -> None:
     """Train what the config describes, and leave a run folder."""
-    # Imported here: --help and --cfg answer at once, without torch.
+    # Imported here: --help and --cfg answer at once, without torch; so does a slip in data.path.
+    from src.data.reading.ahead import refuse_unreadable
+
+    refuse_unreadable(job.config.data)
     from src.runs.run import run
 
     run(job.config, job.choices, job.overrides)

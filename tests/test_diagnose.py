@@ -91,27 +91,16 @@ def test_a_run_without_a_checkpoint_is_told_by_what_it_recorded(tiny_run, monkey
 
 
 def test_the_printed_view_names_causes_and_options(monkeypatch, capsys):
-    printed = printed_by(monkeypatch, capsys, "experiment=price_lstm", "--batches=2")
+    parts = ("data=scenario", "data.rows=1500", "norm=none", "model=transformer_tiny")
+    printed = printed_by(monkeypatch, capsys, *parts, "--batches=2")
     assert "What if" in printed
-    assert "last *" in printed
+    assert "attention *" in printed
 
 
-def test_trials_say_what_would_help_in_words_and_in_a_table(monkeypatch, capsys):
-    asked = ("experiment=price_lstm", "model.hidden_size=4", "--batches=2", "--trials")
-    printed = printed_by(monkeypatch, capsys, *asked, "--seconds=1e-3")
-    assert "What would help" in printed
-    result = json.loads(printed_by(monkeypatch, capsys, *asked, "--seconds=1e-3", "--json"))
-    assert result["batches"] == 2
-    assert result["trials"]["verdict"] == "unclear"
-    assert result["trials"]["untried"] == ["the program as it is"]
-
-
-@pytest.mark.slow
-def test_of_prices_the_data_are_blamed_and_not_the_model(monkeypatch, capsys):
-    asked = ("experiment=price_lstm", "--batches=2", "--trials", "--seconds=600", "--json")
-    trials = json.loads(printed_by(monkeypatch, capsys, *asked))["trials"]
-    assert (trials["verdict"], trials["alarm"]) == ("targets", False)
-    assert "data are to blame" in trials["words"]
+def test_a_model_without_zeros_has_no_table_of_them(monkeypatch, capsys):
+    printed = printed_by(monkeypatch, capsys, "experiment=price_lstm", "--batches=2")
+    assert "no zero under any of" in printed
+    assert "┃" not in printed
 
 
 @pytest.mark.parametrize(
