@@ -2,6 +2,7 @@
 
 Usage:
     python -m benchmarks.claims lightning_logs/claims    # docs/claims.md, from these runs
+    python -m benchmarks.claims FOLDER --add             # from these and those of docs/claims
     python -m benchmarks.claims                          # the same from docs/claims, without runs
 """
 
@@ -11,6 +12,9 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+WIDE = 400
+"""Columns of what goes into a pipe or a file."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -36,12 +40,13 @@ def _write_and_show(options: argparse.Namespace) -> None:
     from benchmarks.claims.page import as_plain, page_view, write_page
     from benchmarks.claims.store import FOLDER, collect
 
-    collected = collect(options.runs, options.out / FOLDER) if options.runs else []
+    collected = collect(options.runs, options.out / FOLDER, options.add) if options.runs else []
     page = write_page(options.out)
     if options.json:
         print(json.dumps(as_plain(page), allow_nan=False))
         return
-    console = Console()
+    # Into a pipe nothing is folded to fit a terminal that is not there.
+    console = Console(width=None if sys.stdout.isatty() else WIDE)
     console.print(page_view(page))
     for file in (*collected, *page.files):
         console.print(f"wrote {file}", soft_wrap=True, highlight=False, markup=False)
@@ -60,6 +65,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--out", metavar="DIR", type=Path, default=Path("docs"), help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--add", action="store_true", help="keep the runs in DIR/claims that these do not repeat"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     return parser.parse_args(arguments)

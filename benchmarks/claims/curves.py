@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.claims import rows
-from benchmarks.claims.forecasts import CELLS
+from benchmarks.claims.memory import BIASED, CELLS, FREE, LSTM_LAG
 from benchmarks.claims.remedies import REMEDIES
-from benchmarks.claims.table import ANY, SIZES, WORLDS, Runs
+from benchmarks.claims.table import WORLDS, Runs
 from benchmarks.claims.verdict import rate
 from benchmarks.claims.weights import PUSHED
 from benchmarks.claims.zeros import LEARNED, START
@@ -69,7 +69,12 @@ def find_curves(runs: Runs, reports: Sequence[Report]) -> dict[str, Any]:
             found = curves(loss, {k: {**here, **v} for k, v in conditions.items()})
             result["losses"].setdefault(schedule, {})[world] = found
     for world in ("prices", "scenario"):
-        result["retention"][world] = _retention(chosen, world)
+        factors = {cell: {**FREE, "data": world, "model": cell} for cell in CELLS}
+        result["retention"][world] = _retention(chosen, factors)
+    task = {**FREE, "data": "memory_task", "task": "recall", "context_length": LSTM_LAG + 1.0}
+    factors = {cell: {**task, "model": cell} for cell in CELLS}
+    factors["lstm +3"] = {**task, "model": "lstm", "forget_bias": BIASED}
+    result["retention"]["recall"] = _retention(chosen, factors)
     return _rounded(result)
 
 
@@ -166,14 +171,13 @@ def _shares(chosen: Callable[..., list[Report]], world: str) -> dict[str, list[f
     return {}
 
 
-def _retention(chosen: Callable[..., list[Report]], world: str) -> dict[str, Any]:
+def _retention(
+    chosen: Callable[..., list[Report]], networks: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
     """Return the retention by days back, before and after training: means of logarithms."""
-    factors = {"data": world, **dict.fromkeys((*SIZES, "pooling", "schedule"), ANY)}
     result: dict[str, Any] = {}
-    for cell in CELLS:
-        found = [
-            records for r in chosen(model=cell, **factors) if (records := rows.memory_records(r))
-        ]
+    for cell, factors in networks.items():
+        found = [records for r in chosen(**factors) if (records := rows.memory_records(r))]
         for state, place in (("initial", 0), ("trained", -1)):
             logs = [np.log10(rows.retention_of(records[place]["norms"])) for records in found]
             if logs and len({len(log) for log in logs}) == 1:

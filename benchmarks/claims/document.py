@@ -78,7 +78,7 @@ def document(
     ]
     for claim, verdict in judged:
         parts += _section(claim, verdict, figures)
-    return "\n\n".join([*parts, *_measured(meta)]) + "\n"
+    return "\n\n".join([*parts, *_measured(meta, judged)]) + "\n"
 
 
 def summary(
@@ -89,6 +89,8 @@ def summary(
     counts = listed([f"{words[word]} {word}" for word in WORDS if words[word]])
     seeds = [verdict.seeds for _, verdict in judged if verdict.word != NO_RUNS]
     fewest = f"at least {min(seeds)} seeds each" if seeds else "no seeds yet"
+    provisional = sum(verdict.is_provisional for _, verdict in judged)
+    few = f", {provisional} of them provisional" if provisional else ""
     ends = [cure for cure in cures if cure.schedule == "dead_inputs"]
     real, idle, fake = (
         _remedies(ends, *words) for words in ((CURE,), (REPAIR,), (COSMETIC, COSMETIC_HARM))
@@ -103,7 +105,7 @@ def summary(
     return (
         "A transformer on trading bars showed two thirds of exactly-zero gradients in its first "
         f"weight, and {len(judged)} claims were made about why, and what helps. Judged by "
-        f"{count_of(meta['runs'], 'run')} ({fewest}) they stand at: **{counts}**. "
+        f"{count_of(meta['runs'], 'run')} ({fewest}) they stand at: **{counts}**{few}. "
         f"{place}; {real or 'nothing'} took them away and lowered the validation loss{idle}, "
         f"{fake or 'nothing'} took them away and did not lower it.{_shock(cures)}"
     )
@@ -130,9 +132,11 @@ def _shock(cures: Sequence[Cure]) -> str:
     if not shocked:
         return ""
     helped = _remedies(shocked, HELPS)
+    worlds = [NAMES[c.world] for c in cures if c.schedule == "scale_shock" and c.word == HELPS]
+    lost = f" (on {listed(worlds)} the loss has something to win back)" if worlds else ""
     return (
-        " Features of sizes 50 to 1,000 drown the others instead of killing units: "
-        f"{helped or 'nothing'} mended that."
+        " Where features of sizes 50 to 1,000 switch on in mid-training, of what was tried on the "
+        f"model {helped or 'nothing'} lowered the validation loss{lost}."
     )
 
 
@@ -209,7 +213,7 @@ def _provision(verdict: Verdict) -> str:
     return f" Provisional: it rests on {count_of(verdict.seeds, 'seed')}, and {SEEDS} are needed."
 
 
-def _measured(meta: Mapping[str, Any]) -> list[str]:
+def _measured(meta: Mapping[str, Any], judged: Judged) -> list[str]:
     machines = listed(
         [f"{m['system']} with {m['cpu_count']} cores ({m['runs']} runs)" for m in meta["machines"]]
     )
@@ -217,7 +221,12 @@ def _measured(meta: Mapping[str, Any]) -> list[str]:
     low, high = meta["steps"]
     left = sum(map(len, meta["left_out"].values()))
     how = "; ".join(f"{status}: {_some(names)}" for status, names in meta["left_out"].items())
+    made = "; ".join(
+        f"{one['runs']} on {one['day']}, {count_of(len(one['seeds']), 'seed')}"
+        for one in meta["made"]
+    )
     facts = [
+        f"**When:** {made}.",
         f"**Runs:** {meta['runs']} finished, seeds {listed([str(s) for s in meta['seeds']])}; "
         f"{low:,} to {high:,} optimiser steps each; {_hours(meta['duration_s'])} of computing in "
         "all, summed over runs.",
@@ -232,13 +241,16 @@ def _measured(meta: Mapping[str, Any]) -> list[str]:
         f'**Verdicts:** rules in code, from the intervals alone. "{MIXED}" where some worlds or '
         'conditions confirm and others do not; "not reproduced" where nothing confirms, and not '
         f'everything refutes; "{CANNOT_TELL}" where the measurement is too coarse or too short.',
-        "**Validation:** the first 512 windows of the validation part, the same at every reading.",
+        "**Validation:** the first 512 windows of the validation part, the same at every reading, "
+        "not all of it. The test error is that of all test windows.",
     ]
     limits = [
         "In C1, C2, C7, C11 and C13 the zeros are those of dead inputs: where an input is zero its "
         "weights have no gradient, whatever stands behind them. That no pooling, forcing, clipping "
-        "or depth changes these zeros is arithmetic, which the runs only confirm.",
-        "C8 looks at the first layer, which is linear; C12 at what the diagnosis found structural.",
+        "or depth changes these zeros is arithmetic, which the runs only confirm"
+        + _told_alive(judged),
+        "C8 and C12 look at the end of training, on 512 validation windows: what died and came "
+        "back is not seen.",
         "The models are smaller than the one in which the zeros were first seen, and, except for "
         "the pace of the pooling weights (C3 to C6, 8,000 to 12,000 steps), steps are scaled down "
         "(figures show published steps): effects that need all 12,000 could be missed.",
@@ -265,6 +277,14 @@ def _measured(meta: Mapping[str, Any]) -> list[str]:
         "Every number above comes from [runs.csv](claims/runs.csv), a row per run; the curves are "
         "in [curves.json](claims/curves.json).",
     ]
+
+
+def _told_alive(judged: Judged) -> str:
+    """Say where the same comparison with all features alive is told beside."""
+    found = [c.id for c, v in judged if any(r.condition.endswith(f", {ALIVE}") for r in v.rows)]
+    if not found:
+        return "."
+    return f"; in {listed(found)} the same with all features alive is told beside it."
 
 
 def _some(names: Sequence[str], most: int = 3) -> str:

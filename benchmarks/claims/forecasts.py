@@ -1,8 +1,4 @@
-"""Claims on what models remember, predict and gain: C14, C15, C17."""
-
-from typing import Any
-
-import numpy as np
+"""Claims on what models predict and gain: C15, C17."""
 
 from benchmarks.claims.table import ANY, NAMES, SIZES, Runs
 from benchmarks.claims.verdict import (
@@ -13,60 +9,15 @@ from benchmarks.claims.verdict import (
     judge,
     percent,
     plain,
-    power_percent,
     signed,
     span,
     verdict,
 )
 from benchmarks.claims.zeros import LEARNED
-from src.reporting.statistics import Estimate, estimate
+from src.reporting.statistics import estimate
 
-CELLS = ("rnn", "gru", "lstm")
-LOST, KEPT = 0.05, 0.60
 GAIN = 0.10
 FORMS = {("price", "price"): "prices, min-max scaled", ("relative", "log_return"): "log returns"}
-
-
-def c14(runs: Runs) -> Verdict:
-    """An LSTM keeps what lies 50 steps back, an RNN has lost it by 20."""
-    rows: list[Row] = []
-    for world in ("prices", "scenario"):
-        for cell in CELLS:
-            for when, title in (("first", f"{cell}, initial"), ("end", f"{cell}, trained")):
-                for lag in (20, 50):
-                    kept = _kept(runs, world, cell, f"kept_{lag}_{when}")
-                    met = _memory_word(cell, lag, kept) if when == "end" else ""
-                    what = f"kept {lag} back"
-                    rows.append(Row(NAMES[world], title, what, kept, power_percent, met))
-    shown = {
-        title: span(
-            [r.value for r in rows if (r.condition, r.quantity) == title and r.value.n],
-            power_percent,
-        )
-        for title in (("rnn, trained", "kept 20 back"), ("lstm, trained", "kept 50 back"))
-    }
-    rnn, lstm = shown.values()
-    sentence = (
-        f"Of the latest step's influence on the forecast a trained RNN keeps {rnn} 20 steps back "
-        f"(lost: under 5%), a trained LSTM {lstm} 50 steps back (the textbook says 60%)."
-    )
-    return verdict(rows, sentence, f"RNN {rnn} at 20, LSTM {lstm} at 50")
-
-
-def _kept(runs: Runs, world: str, cell: str, column: str) -> Estimate:
-    """Return the logarithm of the retention: shares that span decades are averaged as powers."""
-    factors: dict[str, Any] = {**dict.fromkeys(SIZES, ANY), "pooling": ANY, "schedule": ANY}
-    values = runs.values(column, model=cell, data=world, **factors)
-    return estimate(np.log10(values))
-
-
-def _memory_word(cell: str, lag: int, kept: Estimate) -> str:
-    """Return what one reading says to the claim: it is on the RNN at 20 and the LSTM at 50."""
-    if (cell, lag) == ("rnn", 20):
-        return judge(kept, kept.high < np.log10(LOST), kept.low > np.log10(LOST))
-    if (cell, lag) == ("lstm", 50):
-        return judge(kept, kept.low >= np.log10(KEPT), kept.high < np.log10(KEPT))
-    return ""
 
 
 def c15(runs: Runs) -> Verdict:

@@ -173,7 +173,11 @@ def draw_weights(axes: Axes, weights: Mapping[str, Sequence[float]]) -> None:
 
 def draw_retention(axes: Axes, curves: Mapping[str, Curve]) -> None:
     """Draw the influence of earlier steps on the forecast, before and after training."""
-    colours = {"rnn": COLOURS[1], "gru": COLOURS[2], "lstm": COLOURS[0]}
+    colours = dict(
+        zip(("rnn", "gru", "lstm", "lstm +3"), (COLOURS[i] for i in (1, 2, 0, 3)), strict=True)
+    )
+    furthest = max(max(curve["step"]) for curve in curves.values())
+    top = max(max(filter(None, curve["mean"])) for curve in curves.values())
     ends = []
     for name, curve in curves.items():
         cell, _, state = name.partition(", ")
@@ -181,11 +185,11 @@ def draw_retention(axes: Axes, curves: Mapping[str, Curve]) -> None:
         ends.append((name, curve, colours[cell]))
     axes.plot(*zip(*CLAIMED.items(), strict=True), "kx", markersize=7)
     axes.annotate("textbook LSTM", (50, 0.6), xytext=(48, 1.6), fontsize=8.5, ha="right")
-    axes.set(yscale="log", ylim=(1e-9, 8), xlim=(0, 59))
+    axes.set(yscale="log", ylim=(1e-9, max(8, 4 * top)), xlim=(0, furthest))
     axes.set(xlabel="steps back", ylabel="influence on the forecast, latest step = 1")
-    logs = [np.log10(np.interp(57, curve["step"], curve["mean"])) for _, curve, _ in ends]
+    logs = [np.log10(np.interp(furthest - 2, curve["step"], curve["mean"])) for _, curve, _ in ends]
     for (name, _, colour), y in zip(ends, _apart([max(v, -8.7) for v in logs], 0.5), strict=True):
-        axes.text(60, 10**y, name, color=colour, fontsize=8.5, va="center")
+        axes.text(furthest + 1, 10**y, name, color=colour, fontsize=8.5, va="center")
 
 
 def draw_shares(axes: Axes, shares: Mapping[str, Sequence[float]]) -> None:

@@ -21,7 +21,7 @@ from benchmarks.claims.verdict import (
     span,
     verdict,
 )
-from benchmarks.claims.zeros import POINT, same
+from benchmarks.claims.zeros import ALIVE, POINT, same, with_alive
 from src.reporting.statistics import Estimate
 
 BOTH = ("dead_inputs", "scale_shock")
@@ -129,21 +129,24 @@ def c11(runs: Runs) -> Verdict:
             zeros = runs.change("zeros", {**base, **factors}, base)
             met = judge(zeros, same(zeros), zeros.high < -10 * POINT)
             rows.append(Row(NAMES[world], title, "change of zeros", zeros, points, met))
+            alive = {**base, "schedule": "none"}
+            zeros = runs.change("zeros", {**alive, **factors}, alive)
+            rows.append(Row(NAMES[world], f"{title}, {ALIVE}", "change of zeros", zeros, points))
         for schedule in BOTH:
             shocked = {**base, "schedule": schedule}
             losses += [
                 runs.change("loss", {**shocked, **factors}, shocked)
                 for factors in ATTEMPTS.values()
             ]
-    changes = [row.value for row in rows if row.value.n]
+    changes = [row.value for row in rows if row.met and row.value.n]
     sentence = (
-        f"Each on its own, they change the zeros by {span(changes, points)}. The validation loss "
+        f"Each on its own, they change the zeros by {span(changes, points)}."
+        f"{with_alive(rows, points)} The validation loss "
         f"changes by {span(losses, signed)} under both schedules (each in the table of cures)."
     )
     return verdict(rows, sentence, f"zeros {span(changes, points)}")
 
 
-ALIVE = "features alive"
 COLUMNS = 129
 REMEDIES: Mapping[str, Mapping[str, Any]] = {
     ALIVE: {"schedule": "none"},

@@ -14,9 +14,11 @@ PUBLISHED_STEPS = 12_000
 FACTORS = (
     *("data", "source", "input", "target", "schedule", "model", "hidden_size", "num_layers"),
     *("residual_scale", "pooling", "init", "prior", "kl_weight", "injection", "norm", "dropout"),
-    *("lr", "clip", "position_gradients"),
+    *("lr", "clip", "position_gradients", "task", "context_length", "forget_bias", "largest_size"),
 )
-LAGS = (20, 50)
+LAGS = (5, 20, 50)
+PUBLISHED_SIZE = 1000.0
+"""Of the largest position feature, where they were switched on."""
 MARKS = (2000, 6000, 8000)
 # Records this much of a run away from a mark are no reading of it.
 _NEAR = 0.05
@@ -34,6 +36,7 @@ def row_of(report: Mapping[str, Any]) -> dict[str, Any]:
     """
     return {
         "run": report["run"],
+        "started": str((report.get("environment") or {}).get("started") or "")[:10],
         **factors_of(report),
         "seed": report.get("seed"),
         "scale": scale_of(report),
@@ -45,6 +48,7 @@ def row_of(report: Mapping[str, Any]) -> dict[str, Any]:
         **_shares(report),
         **_memory(report),
         **_findings(report),
+        **_layers(report),
     }
 
 
@@ -79,7 +83,21 @@ def factors_of(report: Mapping[str, Any]) -> dict[str, Any]:
         "lr": number(optimizer.get("lr")),
         "clip": number(trainer.get("gradient_clip_val") or 0.0),
         "position_gradients": number(scaling.get("factor", 0.05) if scaling else 1.0),
+        "task": data.get("task") or "",
+        "context_length": number(data.get("context_length")),
+        "forget_bias": number(model.get("forget_bias") or 0.0),
+        "largest_size": _largest_size(config.get("schedule") or {}),
     }
+
+
+def _largest_size(schedule: Mapping[str, Any]) -> float:
+    """Return the largest size that features are switched on with; the published one if none are."""
+    sizes = [
+        number(max(event["size"]) if isinstance(event["size"], list) else event["size"])
+        for event in (schedule.get("events") or {}).values()
+        if event and event.get("size")
+    ]
+    return max(sizes, default=PUBLISHED_SIZE)
 
 
 def _kind(model: Mapping[str, Any], option: str) -> str:
@@ -241,6 +259,31 @@ def _key_biases(findings: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping
         is_key = finding["cause"] == "structural" and name.endswith("in_proj_bias")
         if is_key and evidence.get("neighbours_norm"):
             yield evidence, bool(finding.get("benign"))
+
+
+def _layers(report: Mapping[str, Any]) -> dict[str, float]:
+    """Return how many feed-forward units died, and what attention's key bias is worth."""
+    layers = report.get("layers") or {}
+    dead = [number(share) for share in (layers.get("dead_units") or {}).values()]
+    thirds = [*(layers.get("biases") or {}).values()]
+    return {
+        "dead_units": float(np.mean(dead)) if dead else math.nan,
+        "key_gradient": _largest_of_key(thirds, "gradient"),
+        "key_shift": _largest_of_key(thirds, "shift"),
+    }
+
+
+def _largest_of_key(thirds: Sequence[Mapping[str, Any]], what: str) -> float:
+    """Return the key third's reading over the larger of the others', in the layer where it is most.
+
+    A layer in which no third matters has nothing to compare it with.
+    """
+    shares = [
+        one["key"][what] / others
+        for one in thirds
+        if (others := max(one["query"][what], one["value"][what])) > 0
+    ]
+    return max(shares, default=math.nan)
 
 
 Losses = Sequence[tuple[int, float]]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.claims.curves import find_curves
 from benchmarks.claims.rows import FACTORS, add_goals, row_of
@@ -14,10 +14,13 @@ from benchmarks.claims.table import Runs
 from src.files import write_text
 from src.reporting.runs import find_reports
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 FOLDER, RUNS, CURVES, META = "claims", "runs.csv", "curves.json", "meta.json"
 _TEXT = (
     *("run", "data", "source", "input", "target", "schedule", "model", "pooling", "init"),
-    *("prior", "injection", "norm", "dropout", "causes"),
+    *("prior", "injection", "norm", "dropout", "causes", "task", "started"),
 )
 
 
@@ -36,18 +39,20 @@ class Results:
     meta: Mapping[str, Any]
 
 
-def collect(paths: Sequence[str | Path], folder: Path) -> list[Path]:
+def collect(paths: Sequence[str | Path], folder: Path, add: bool = False) -> list[Path]:
     """Read finished runs and write the files everything else is made from.
 
     Args:
         paths: run folders, folders above them, sweep folders, or globs of these.
         folder: gets runs.csv, curves.json and meta.json.
+        add: keep the runs that the folder holds already, but for those of the same condition and
+            seed as one of these.
 
     Returns:
         The files.
 
     Raises:
-        ValueError: there are no finished runs.
+        ValueError: there are no finished runs, or no files to add to.
     """
     import pandas as pd
 
@@ -61,14 +66,90 @@ def collect(paths: Sequence[str | Path], folder: Path) -> list[Path]:
     reports = _latest(finished)
     rows = [row_of(report) for report in reports]
     add_goals(rows, reports)
-    frame = pd.DataFrame(rows)
+    frame, meta = pd.DataFrame(rows), _meta(found, reports, finished)
+    curves = find_curves(Runs(frame), reports)
+    if add:
+        kept = read(folder)
+        frame = _joined(kept.runs.frame, frame)
+        curves, meta = _merged(kept.curves, curves), _with_earlier(meta, kept.meta, len(frame))
+    meta["made"] = _made(frame)
     texts = {
         RUNS: frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"),
-        CURVES: json.dumps(find_curves(Runs(frame), reports), separators=(",", ":")) + "\n",
-        META: json.dumps(_meta(found, reports, finished), indent=2) + "\n",
+        CURVES: json.dumps(curves, separators=(",", ":")) + "\n",
+        META: json.dumps(meta, indent=2) + "\n",
     }
     folder.mkdir(parents=True, exist_ok=True)
     return [write_text(folder / name, text) for name, text in texts.items()]
+
+
+_KEY = (*FACTORS, "has_memory", "seed", "scale")
+
+
+def _joined(earlier: "pd.DataFrame", later: "pd.DataFrame") -> "pd.DataFrame":
+    """Return both tables, without the earlier rows whose condition and seed the later one has."""
+    import pandas as pd
+
+    def keys(frame: "pd.DataFrame") -> list[tuple[str, ...]]:
+        rows = frame[[*_KEY]].to_dict("records")
+        return [tuple(_as_text(row[name]) for name in _KEY) for row in rows]
+
+    repeated = set(keys(later))
+    kept = earlier[[key not in repeated for key in keys(earlier)]]
+    both = pd.concat([kept, later], ignore_index=True)[[*later.columns]]
+    order = sorted(range(len(both)), key=lambda place: keys(both.iloc[[place]])[0])
+    return both.iloc[order].reset_index(drop=True)
+
+
+def _as_text(value: Any) -> str:
+    """Return a factor as the table holds it, whether it was read from there or just made."""
+    return f"{value:.6g}" if isinstance(value, int | float) else str(value)
+
+
+def _merged(earlier: Any, later: Any) -> Any:
+    """Return the curves of both; of one curve the one of more runs, the later one at a tie."""
+    if not (isinstance(earlier, Mapping) and isinstance(later, Mapping)):
+        return later
+    if "step" in later and "step" in earlier:
+        return later if later["n"] >= earlier["n"] else earlier
+    both = {**earlier, **later}
+    shared = earlier.keys() & later.keys()
+    return both | {key: _merged(earlier[key], later[key]) for key in sorted(shared)}
+
+
+def _with_earlier(meta: Mapping[str, Any], earlier: Mapping[str, Any], runs: int) -> dict[str, Any]:
+    """Return how all was measured, the runs of earlier days included."""
+    lengths = (meta["steps"], earlier["steps"])
+    versions = {
+        name: sorted({*meta["versions"].get(name, ()), *earlier["versions"].get(name, ())})
+        for name in sorted({*meta["versions"], *earlier["versions"]})
+    }
+    machines: Counter[tuple[str, Any]] = Counter()
+    for one in (*earlier["machines"], *meta["machines"]):
+        machines[one["system"], one["cpu_count"]] += one["runs"]
+    replaced = earlier["runs"] + meta["runs"] - runs
+    return {
+        "runs": runs,
+        "left_out": {**earlier["left_out"], **meta["left_out"]},
+        "repeated": meta["repeated"] + earlier["repeated"] + replaced,
+        "seeds": sorted({*meta["seeds"], *earlier["seeds"]}),
+        "steps": [min(low for low, _ in lengths), max(high for _, high in lengths)],
+        "duration_s": meta["duration_s"] + earlier["duration_s"],
+        "machines": _counted_machines(machines),
+        "versions": versions,
+        "commits": sorted({*meta["commits"], *earlier["commits"]}),
+    }
+
+
+def _made(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    """Return how many runs are of which day, and their seeds."""
+    return [
+        {
+            "day": str(day),
+            "runs": len(runs),
+            "seeds": sorted({int(seed) for seed in runs["seed"].dropna()}),
+        }
+        for day, runs in frame.groupby("started", sort=True)
+    ]
 
 
 def read(folder: Path) -> Results:
@@ -92,7 +173,10 @@ def read(folder: Path) -> Results:
 
 
 _CURVES = ("zeros", "pace", "weights", "shares", "losses", "retention")
-_META = ("runs", "left_out", "repeated", "seeds", "steps", "duration_s", "machines", "versions")
+_META = (
+    *("runs", "left_out", "repeated", "seeds", "steps", "duration_s", "machines", "versions"),
+    "made",
+)
 
 
 def _columns() -> list[str]:
@@ -177,10 +261,14 @@ def _meta(
         "seeds": sorted({row["seed"] for row in rows if row["seed"] is not None}),
         "steps": [min(steps, default=0), max(steps, default=0)],
         "duration_s": round(sum(durations)),
-        "machines": [
-            {"system": system, "cpu_count": count, "runs": runs}
-            for (system, count), runs in sorted(machines.items(), key=lambda m: (-m[1], str(m[0])))
-        ],
+        "machines": _counted_machines(machines),
         "versions": {name: sorted(found) for name, found in sorted(versions.items())},
         "commits": sorted({str(e["commit"]) for e in environments if e.get("commit")}),
     }
+
+
+def _counted_machines(machines: Counter[tuple[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {"system": system, "cpu_count": count, "runs": runs}
+        for (system, count), runs in sorted(machines.items(), key=lambda m: (-m[1], str(m[0])))
+    ]

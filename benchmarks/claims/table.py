@@ -27,11 +27,19 @@ BASE: Mapping[str, Any] = {
     "lr": 1e-3,
     "clip": 0.0,
     "position_gradients": 1.0,
+    "task": "",
+    "forget_bias": 0.0,
+    "largest_size": 1000.0,
 }
 """The run that everything is compared with; a condition is what differs from it."""
 SIZES = ("num_layers", "hidden_size", "lr")
 WORLDS = ("scenario", "bars")
-NAMES = {"scenario": "scenario", "bars": "S&P 500 bars", "prices": "S&P 500 prices"}
+NAMES = {
+    "scenario": "scenario",
+    "bars": "S&P 500 bars",
+    "prices": "S&P 500 prices",
+    "recall": "recall of the value 50 steps back",
+}
 SCHEDULES = {
     "dead_inputs": "inputs die",
     "scale_shock": "scale shock",

@@ -8,6 +8,7 @@ from benchmarks.claims.remedies import REMEDIES, Causes, Cure
 from benchmarks.claims.table import NAMES, SCHEDULES
 from benchmarks.claims.verdict import (
     NO_RUNS,
+    SEEDS,
     Form,
     Row,
     Verdict,
@@ -113,13 +114,19 @@ def causes_table(causes: Sequence[Causes]) -> TextTable:
 def words_table(cures: Sequence[Cure]) -> TextTable:
     """Return what every remedy is good for, a column per world."""
     worlds = list(dict.fromkeys((cure.schedule, cure.world) for cure in cures))
-    words = {(cure.remedy, cure.schedule, cure.world): cure.word for cure in cures}
+    words = {(cure.remedy, cure.schedule, cure.world): _word(cure) for cure in cures}
     tried = [remedy for remedy in REMEDIES if any(cure.remedy == remedy for cure in cures)]
     rows = tuple(
         (remedy, *(words.get((remedy, *world), NOTHING) for world in worlds)) for remedy in tried
     )
     headers = ("remedy", *(f"{NAMES[world]}, {SCHEDULES[schedule]}" for schedule, world in worlds))
     return TextTable("Cures and cosmetics", headers, rows, len(headers))
+
+
+def _word(cure: Cure) -> str:
+    """Return the word, with the number of seeds where that is less than a verdict needs."""
+    few = min(cure.zeros.n, cure.loss.n)
+    return cure.word + (f" ({few} seeds)" if few < SEEDS else "")
 
 
 def cures_tables(cures: Sequence[Cure]) -> dict[tuple[str, str], TextTable]:

@@ -252,6 +252,17 @@ def power_percent(log10: float) -> str:
     return "<0.01%" if log10 < -4 else percent(10**log10)
 
 
+def kept_times(log10: float) -> str:
+    """Return the share a logarithm stands for, and from twice the whole on how many times it.
+
+    >>> kept_times(-1), kept_times(-6), kept_times(2.4), kept_times(7.0)
+    ('10.0%', '<0.01%', '251 times', '>1,000 times')
+    """
+    if log10 < math.log10(2):
+        return power_percent(log10)
+    return f"{10**log10:.3g} times" if log10 < 3 else ">1,000 times"
+
+
 def interval(value: Estimate, form: Form) -> str:
     """Return the 95% interval; "-" where one seed leaves it open."""
     if math.isnan(value.low):

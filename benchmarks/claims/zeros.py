@@ -1,21 +1,19 @@
-"""Claims on what makes gradients zero, and what does not: C1, C2, C7, C8, C12, C13."""
+"""Claims on what makes gradients zero, and what does not: C1, C2, C7, C13."""
 
-import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from benchmarks.claims.table import ANY, NAMES, WORLDS, Runs
 from benchmarks.claims.verdict import (
+    Form,
     Row,
     Verdict,
     judge,
     listed,
     percent,
-    plain,
     points,
-    power,
-    rate,
     span,
     verdict,
 )
@@ -33,9 +31,18 @@ def same(change: Estimate) -> bool:
     return change.low >= -POINT and change.high <= POINT
 
 
+ALIVE = "features alive"
+
+
+def with_alive(rows: Sequence[Row], form: Form) -> str:
+    """Return a sentence on the same comparison where nothing dies; empty where it was not made."""
+    found = [row.value for row in rows if row.condition.endswith(ALIVE) and row.value.n]
+    return f" With all features alive it is {span(found, form)}." if found else ""
+
+
 def c1(runs: Runs) -> Verdict:
     """Mean pooling causes the zeros."""
-    rows, mean, learned, columns, alive = [], [], [], [], []
+    rows, mean, learned, columns = [], [], [], []
     for world in WORLDS:
         here = {**DEAD, "data": world}
         for pooling in LEARNED:
@@ -48,16 +55,14 @@ def c1(runs: Runs) -> Verdict:
                 mean.append(runs.mean("zeros", **here))
             all_alive = {"schedule": "none", "data": world}
             change = runs.change("zeros", all_alive, {**all_alive, "pooling": pooling})
-            rows.append(Row(NAMES[world], f"{title}, features alive", "zeros", change, points))
-            alive += [change] if change.n else []
+            rows.append(Row(NAMES[world], f"{title}, {ALIVE}", "zeros", change, points))
         picked = runs.pick(**here)
         columns += list((picked["columns"] / picked["zeros"]).dropna())
     decided = [row.value for row in rows if row.met and row.value.n]
-    beside = f" With all features alive it is {span(alive, points)}." if alive else ""
     sentence = (
         f"{span(mean, percent)} of the gradient's entries are zero with mean pooling and "
         f"{span(learned, percent)} with learned pooling; mean minus learned is "
-        f"{span(decided, points)}.{beside} "
+        f"{span(decided, points)}.{with_alive(rows, points)} "
         f"{span(columns, percent)} of the zeros lie in whole columns, that is, in input features."
     )
     return verdict(rows, sentence, f"{span(decided, points)}, mean minus learned")
@@ -70,11 +75,14 @@ def c2(runs: Runs) -> Verdict:
         zeros = runs.mean("zeros", **DEAD, data=world, pooling="learnable")
         met = judge(zeros, zeros.high < 0.2, zeros.low > 0.2)
         rows.append(Row(NAMES[world], "learnable pooling", "zeros at the end", zeros, percent, met))
-    found = [row.value for row in rows if row.value.n]
+        alive = runs.mean("zeros", schedule="none", data=world, pooling="learnable")
+        title = f"learnable pooling, {ALIVE}"
+        rows.append(Row(NAMES[world], title, "zeros at the end", alive, percent))
+    found = [row.value for row in rows if row.met and row.value.n]
     below = sum(zeros.high < 0.1 for zeros in found)
     sentence = (
         f"With learnable pooling {span(found, percent)} of the entries are zero at the end; "
-        f"they are below 10% in {below} of {len(found)} worlds."
+        f"they are below 10% in {below} of {len(found)} worlds.{with_alive(rows, percent)}"
     )
     return verdict(rows, sentence, f"{span(found, percent)} zeros")
 
@@ -93,13 +101,16 @@ def c7(runs: Runs) -> Verdict:
             change = runs.change("zeros", plain_runs | prior, plain_runs, by)
             met = judge(change, change.high < -10 * POINT, same(change))
             rows.append(Row(NAMES[world], title, "change of zeros", change, points, met))
-    changes = [row.value for row in rows if row.value.n]
+            alive = {**plain_runs, "schedule": "none"}
+            change = runs.change("zeros", alive | prior, alive, by)
+            rows.append(Row(NAMES[world], f"{title}, {ALIVE}", "change of zeros", change, points))
+    changes = [row.value for row in rows if row.met and row.value.n]
     ends = [
         runs.mean("zeros", **DEAD, data=world, pooling="learnable", **sizes) for world in WORLDS
     ]
     sentence = (
         f"However the weights were forced, the zeros changed by {span(changes, points)} against "
-        f"the {span(ends, percent)} of plain learnable pooling."
+        f"the {span(ends, percent)} of plain learnable pooling.{with_alive(rows, points)}"
     )
     return verdict(rows, sentence, f"{span(changes, points)} by forcing")
 
@@ -121,86 +132,39 @@ def forced_priors(frame: Any) -> dict[tuple[Any, ...], str]:
 START = {"recency_probability": "published start", "recency_log": "log start"}
 
 
-def c8(runs: Runs) -> Verdict:
-    """A mismatch of feature scales makes neurons die."""
-    rows: list[Row] = []
-    for world in WORLDS:
-        for pooling in ("mean", "learnable"):
-            here = {"schedule": "scale_shock", "data": world, "pooling": pooling}
-            for lr in runs.levels("lr", **here):
-                title = f"{pooling} pooling, Adam at {rate(lr)}"
-                dead, columns, loss = (
-                    runs.mean(column, **here, lr=lr) for column in ("rows", "columns", "loss")
-                )
-                met = judge(dead, dead.low > 10 * POINT, dead.high < POINT)
-                rows += [
-                    Row(NAMES[world], title, "dead rows", dead, percent, met),
-                    Row(NAMES[world], title, "dead columns", columns, percent),
-                    Row(NAMES[world], title, "validation loss", loss, plain),
-                ]
-    ends = [row.value for row in rows if row.met and row.value.n]
-    losses = [row.value for row in rows if row.quantity == "validation loss" and row.value.n]
-    sentence = (
-        "After position features of sizes 50 to 1,000 were switched on in mid-training, "
-        f"{span(ends, percent)} of the rows, that is, of the output units, are dead at the end; "
-        f"the validation loss ends at {span(losses, plain)}. The first layer is linear, so that "
-        "none of its units can saturate; units that can, in the feed-forward layers, were not "
-        "measured."
-    )
-    return verdict(rows, sentence, f"{span(ends, percent)} dead rows in the first layer")
-
-
-def c12(runs: Runs) -> Verdict:
-    """A third of zeros in the bias of attention is critical."""
-    rows, most, benign, found = [], 0.0, 0, 0
-    for world in WORLDS:
-        frame = runs.frame[(runs.frame["data"] == world) & (runs.frame["key_bias"] > 0)]
-        ratios = frame["key_bias_ratio"].clip(lower=1e-30)
-        log = estimate(np.log10(ratios).groupby(frame["seed"]).mean())
-        harmless = bool(frame["key_bias_benign"].all() and (ratios < 1e-4).all())
-        critical = bool((ratios > 1e-2).all())
-        met = judge(log, critical, harmless) if len(frame) else ""
-        rows.append(Row(NAMES[world], "all runs", "key third / the others", log, power, met))
-        if len(frame):
-            top = float(ratios.max())
-            only = log._replace(mean=math.log10(top), low=math.nan, high=math.nan)
-            rows.append(Row(NAMES[world], "all runs", "the largest ratio", only, power))
-            most = max(most, top)
-            benign, found = benign + int(frame["key_bias_benign"].sum()), found + len(frame)
-    means = [row.value for row in rows if row.met]
-    reason = ": rounding error around a true zero" if most < 1e-4 else ""
-    sentence = (
-        f"The gradient of the key third is {span(means, power)} times that of the query and value "
-        f"thirds on average and never more than {power(math.log10(max(most, 1e-30)))} times"
-        f"{reason}. The diagnosis calls it structural and benign in {benign} of {found} runs."
-    )
-    return verdict(rows, sentence, f"{span(means, power)} of its neighbours' gradient")
-
-
 def c13(runs: Runs) -> Verdict:
     """Fewer layers slow the decay."""
     rows, depths = [], set()
     for world in WORLDS:
         here = {**DEAD, "data": world, "num_layers": ANY}
         frame = runs.pick(**here).dropna(subset=["zeros_6k"])
-        slopes = [
-            np.polyfit(np.log2(seed["num_layers"]), seed["zeros_6k"], 1)[0]
-            for _, seed in frame.groupby("seed")
-            if seed["num_layers"].nunique() > 1
-        ]
-        slope = estimate(slopes)
+        slope = _slope(frame)
         met = judge(slope, slope.low > POINT, same(slope))
         rows.append(Row(NAMES[world], "each doubling", "change of zeros", slope, points, met))
+        alive = _slope(runs.pick(**{**here, "schedule": "none"}).dropna(subset=["zeros_6k"]))
+        title = f"each doubling, {ALIVE}"
+        rows.append(Row(NAMES[world], title, "change of zeros", alive, points))
         for layers in sorted(frame["num_layers"].unique()):
             zeros = runs.mean("zeros_6k", **{**here, "num_layers": layers})
             title = count_of(int(layers), "layer")
             rows.append(Row(NAMES[world], title, "zeros at 6,000", zeros, percent))
             depths.add(f"{layers:g}")
     slopes_found = [row.value for row in rows if row.met and row.value.n]
-    levels = [row.value for row in rows if not row.met]
+    levels = [row.value for row in rows if row.quantity == "zeros at 6,000"]
     sentence = (
         f"With {listed(sorted(depths, key=int))} layers {span(levels, percent)} of the entries are "
         f"zero at step 6,000; each doubling of the depth changes that by "
-        f"{span(slopes_found, points)}."
+        f"{span(slopes_found, points)}.{with_alive(rows, points)}"
     )
     return verdict(rows, sentence, f"{span(slopes_found, points)} per doubling")
+
+
+def _slope(frame: Any) -> Estimate:
+    """Return how the zeros at step 6,000 change with each doubling of the depth, over seeds."""
+    return estimate(
+        [
+            np.polyfit(np.log2(seed["num_layers"]), seed["zeros_6k"], 1)[0]
+            for _, seed in frame.groupby("seed")
+            if seed["num_layers"].nunique() > 1
+        ]
+    )

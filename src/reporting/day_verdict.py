@@ -91,9 +91,9 @@ def _recipes(comparison: Comparison) -> list[str]:
     lead = f"As recipes, seeds and {comparison.step}s both drawn anew,"
     if not told:
         least = _least(comparison, tested)
-        return [f"{lead} none of {who} is distinguishable from {first}{least}."]
+        return [f"{lead} none of {who} can be told from {first}{least}."]
     names = listed([f"{g.name} ({_signed(g)}, p {p_text(g.recipe_p)})" for g in told])
-    return [f"{lead} {len(told)} of {who} are distinguishable from {first}: {names}."]
+    return [f"{lead} {len(told)} of {who} can be told from {first}: {names}."]
 
 
 def _signed(group: Group) -> str:

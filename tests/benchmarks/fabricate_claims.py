@@ -44,6 +44,12 @@ def report(
     findings=(),
     ratio=1.0,
     floor=0.3,
+    context=T,
+    task=None,
+    forget_bias=None,
+    size=None,
+    units=None,
+    thirds=None,
     **more,
 ):
     """Return a finished run's report; `zeros`, `losses` and `weights` are ends or whole courses."""
@@ -82,14 +88,17 @@ def report(
         },
         "config": {
             "optimizer": {"lr": lr},
-            "model": {"num_layers": layers, "hidden_size": hidden, "residual_scale": residual},
+            "model": {"num_layers": layers, "hidden_size": hidden, "residual_scale": residual}
+            | ({"forget_bias": forget_bias} if forget_bias else {}),
             "trainer": {"gradient_clip_val": clip, "max_steps": round(12_000 * scale)},
-            "schedule": {"scale": scale},
+            "schedule": {"scale": scale}
+            | ({"events": {"positions_open": {"size": [50, size]}}} if size else {}),
             "pooling": {"init": init} if init else {},
             "pooling_prior": {"kl_weight": kl}
             | ({"injection": {"direction": injection, "multiple": 0.01}} if injection else {}),
             "callbacks": {"position_gradients": {"factor": position}} if position else {},
-            "data": {"source": source, "input": form[0], "target": form[1], "context_length": T},
+            "data": {"source": source, "input": form[0], "target": form[1]}
+            | {"context_length": context, "task": task},
         },
         "best": {"steps_trained": round(12_000 * scale), "val_loss": loss},
         "test": {"model": {"rmse": 20.0 * ratio}, "baseline": {"rmse": 20.0}}
@@ -110,6 +119,12 @@ def report(
         made["memory"] = {
             "history": [{"step": s, "norms": n} for s, n in zip((1, 500), norms, strict=True)]
         }
+    if units is not None or thirds is not None:
+        key, moved = thirds or (1e-9, 1e-9)
+        other = {"gradient": 1e-2, "shift": 0.1}
+        bias = {"query": other, "value": other}
+        bias |= {"key": {"gradient": key * 1e-2, "shift": moved * 0.1}}
+        made["layers"] = {"dead_units": {"a": units or 0.0}, "biases": {"a": bias}}
     if data == "scenario":
         made["truth"] = {"noise_floor": floor, "reachable_floor": floor + 0.1}
     return made | more
@@ -187,10 +202,10 @@ def everything(seeds=5):
             if pooling in ("mean", "learnable"):
                 gain = {"none": 0, "layer": 3.0, "feature": -0.1}[norm]
                 shocked = {"zeros": 0.0 if norm == "layer" else None, "findings": (KEY_BIAS,)}
-                yield run("scale_shock", gain, pooling=pooling, norm=norm, **shocked)
+                yield run("scale_shock", gain, pooling=pooling, norm=norm, units=0.01, **shocked)
             if norm == "none":
                 shares = np.full(T, 1 / T) if pooling == "mean" else lean(0.3)
-                yield run("none", -0.2, pooling=pooling, shares=shares.tolist())
+                yield run("none", -0.2, pooling=pooling, units=0.01, shares=shares.tolist())
         attempts = ({"dropout": "projection"}, {"dropout": "strong"}, {"clip": 1.0})
         attempts += ({"clip": 10.0}, {"position": 0.05}, {"residual": 0.1}, {"residual": 0.5})
         for schedule, attempt in product(("dead_inputs", "scale_shock"), attempts):
@@ -246,10 +261,17 @@ def _memory_and_prices(seed):
                 "norms": [n.tolist() for n in norms],
             },
         )
+    for task, context in (("recall", 6), ("recall", 21), ("recall", 51), ("adding", 60)):
+        for model, bias in (("rnn", 0), ("gru", 0), ("lstm", 0), ("lstm", 3)):
+            norms = [(0.9 ** np.arange(context)[::-1]).tolist()] * 2
+            shape = {"hidden": 50, "layers": 1, "pooling": "last", "lr": 3e-3, "norms": norms}
+            asked = {"task": task, "context": context, "model": model, "forget_bias": bias}
+            yield report("memory_task", "none", seed, **shape, **asked)
     for source in ("sp500", "nasdaq"):
         for form, ratio in ((("price", "price"), 8.0), (("relative", "log_return"), 1.001)):
             yield report(
                 *("prices", "none", seed),
+                context=60,
                 **{
                     "model": "lstm",
                     "pooling": "last",

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from benchmarks.claims.__main__ import main
@@ -95,6 +96,46 @@ def test_runs_that_did_not_finish_are_named_and_repetitions_counted(tmp_path, ca
     rows = (tmp_path / "claims" / "runs.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["run", "run-001", "run-002"]
     assert "run-003" in (tmp_path / "claims.md").read_text()
+
+
+def test_added_runs_join_the_earlier_ones_and_replace_their_repetitions(tmp_path):
+    first = [report(seed=seed) for seed in range(3)]
+    write(tmp_path / "first", first)
+    later = {"environment": {"started": "2026-02-03T00:00:00"}}
+    again = [report(seed=2, zeros=0.5, **later), report(seed=2, clip=1.0, **later)]
+    write(tmp_path / "later", again)
+    call(tmp_path / "first", "--out", tmp_path)
+    call(tmp_path / "later", "--out", tmp_path, "--add")
+    rows = pd.read_csv(tmp_path / "claims" / "runs.csv")
+    assert rows["seed"].tolist() == [0, 1, 2, 2]
+    assert rows["zeros"].round(3).tolist() == [0.667, 0.667, 0.5, 0.667]
+    meta = json.loads((tmp_path / "claims" / "meta.json").read_text())
+    assert meta["runs"] == 4
+    assert meta["repeated"] == 1
+    assert meta["made"] == [
+        {"day": "2026-01-01", "runs": 2, "seeds": [0, 1]},
+        {"day": "2026-02-03", "runs": 2, "seeds": [2]},
+    ]
+    page = (tmp_path / "claims.md").read_text()
+    assert "**When:** 2 on 2026-01-01, 2 seeds; 2 on 2026-02-03, 1 seed." in page
+    before = contents(tmp_path / "claims")
+    call("--out", tmp_path)
+    assert contents(tmp_path / "claims") == before
+
+
+def test_runs_added_to_nothing_are_one_line(tmp_path, capsys):
+    write(tmp_path / "runs", [report()])
+    with pytest.raises(SystemExit) as ended:
+        call(tmp_path / "runs", "--out", tmp_path, "--add")
+    assert ended.value.code == 2
+    assert "runs.csv: name run folders to make it" in capsys.readouterr().err
+
+
+def test_a_pipe_gets_whole_lines(page):
+    command = [sys.executable, "-m", "benchmarks.claims", "--out", str(page)]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    (line,) = (li for li in shown.splitlines() if "│ C7 " in li)
+    assert "However the weights were forced" in line
 
 
 def test_figures_without_runs_are_removed(tmp_path):

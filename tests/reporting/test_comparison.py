@@ -375,7 +375,7 @@ def test_sizes_come_before_p_values_and_days_are_about_these_weights(tmp_path):
     )
     (recipes,) = (s for s in told if s.startswith("As recipes"))
     assert re.fullmatch(
-        "As recipes, seeds and days both drawn anew, none of 1 other group is distinguishable from "
+        "As recipes, seeds and days both drawn anew, none of 1 other group can be told from "
         r"pooling=mean: only a difference above \d+\.\d% of its loss would have been\.",
         recipes,
     )
@@ -390,7 +390,7 @@ def test_recipes_that_differ_by_much_are_told_apart(tmp_path):
             fabricate(tmp_path, pooling=pooling, val=level, seed=seed, error=error)
     told = verdict(compared(tmp_path))
     (recipes,) = (s for s in told if s.startswith("As recipes"))
-    assert "1 of 2 other groups are distinguishable from pooling=m" in recipes
+    assert "1 of 2 other groups can be told from pooling=m" in recipes
     assert "pooling=last (+" in recipes
 
 
