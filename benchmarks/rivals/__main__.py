@@ -118,6 +118,12 @@ def details(rows: Sequence[Row]) -> list[list[str]]:
     return table
 
 
+def kept_rows() -> list[Row]:
+    """Return the committed rows: a run of some packages or sets leaves those of others."""
+    path = RESULTS / "rivals.json"
+    return json.loads(path.read_text())["rows"] if path.exists() else []
+
+
 def write(rows: Sequence[Row], problems: dict[str, str], command: str) -> None:
     """Write the committed tables and records."""
     how = [[n, p.version, p.asked, p.counted, problems.get(n, "")] for n, p in PACKAGES.items()]
@@ -141,7 +147,7 @@ the first half of the posted programs and on other nets than those of the seeded
 {markdown_table(("program", OURS, *PACKAGES), details(rows))}
 """
     (RESULTS / "rivals.md").write_text(text, encoding="utf-8")
-    kept = [{**row, "said": [[rule, text[:120]] for rule, text in row["said"][:3]]} for row in rows]
+    kept = [{**row, "said": [[rule, text[:80]] for rule, text in row["said"]]} for row in rows]
     records = {"command": command, "problems": problems, "rows": kept}
     (RESULTS / "rivals.json").write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
 
@@ -168,6 +174,8 @@ def main(arguments: list[str]) -> None:
     for line in summary(rows):
         print("  ".join(line))
     if options.write:
+        asked = {(row["package"], row["set"]) for row in rows}
+        rows = [r for r in kept_rows() if (r["package"], r["set"]) not in asked] + rows
         write(rows, problems, " ".join(["python -m benchmarks.rivals", *arguments]))
 
 
