@@ -103,6 +103,24 @@ def test_a_model_without_zeros_has_no_table_of_them(monkeypatch, capsys):
     assert "┃" not in printed
 
 
+def test_trials_say_what_would_help_in_words_and_in_a_table(monkeypatch, capsys):
+    asked = ("experiment=price_lstm", "model.hidden_size=4", "--batches=2", "--trials")
+    printed = printed_by(monkeypatch, capsys, *asked, "--seconds=1e-3")
+    assert "What would help" in printed
+    result = json.loads(printed_by(monkeypatch, capsys, *asked, "--seconds=1e-3", "--json"))
+    assert result["batches"] == 2
+    assert result["trials"]["verdict"] == "unclear"
+    assert result["trials"]["untried"] == ["the program as it is"]
+
+
+@pytest.mark.slow
+def test_of_prices_the_data_are_blamed_and_not_the_model(monkeypatch, capsys):
+    asked = ("experiment=price_lstm", "--batches=2", "--trials", "--seconds=600", "--json")
+    trials = json.loads(printed_by(monkeypatch, capsys, *asked))["trials"]
+    assert (trials["verdict"], trials["alarm"]) == ("targets", False)
+    assert "data are to blame" in trials["words"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
