@@ -120,7 +120,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", default="", help="part of the names of files to plant faults in")
     parser.add_argument("--count", type=int, default=20, help="faults a room (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the sample (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=120, help="a fault (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=120, help="of processor time, a fault")
     parser.add_argument("--total", type=float, default=3600, help="seconds in all (%(default)s)")
     parser.add_argument("--write", action="store_true", help="keep the result")
     parser.add_argument("--out", type=Path, default=RESULTS, help=argparse.SUPPRESS)

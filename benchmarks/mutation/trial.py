@@ -1,7 +1,9 @@
 """One fault, its tests, its fate: in a copy of the project and a process of its own."""
 
 import importlib
+import math
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -15,6 +17,8 @@ from typing import Self
 from benchmarks.mutation.mutants import Mutant
 
 KILLED, SURVIVED, TIMED_OUT = "killed", "survived", "timed out"
+PATIENCE = 10
+"""Seconds to wait for a second of processor time."""
 # Slow to import and never mutated: loaded once, so that each fault's process starts with them.
 _WARM = ("pytest", "torch", "lightning.pytorch", "pandas", "scipy.stats", "hydra", "torchmetrics")
 
@@ -24,7 +28,8 @@ class Trials:
 
     Args:
         root: The project.
-        seconds: Time of a fault; one that takes longer has been noticed, or would be by a reader.
+        seconds: Processor time of a fault's tests: one that takes longer runs for ever, and is
+            noticed. On a busy machine it may take many times as long.
     """
 
     def __init__(self, root: Path, seconds: float) -> None:
@@ -75,12 +80,14 @@ class Trials:
     def _run(self, tests: list[str], seconds: float) -> str:
         process = os.fork()
         if not process:
-            _test(self._copy, tests)
-        ends = time.monotonic() + seconds
+            _test(self._copy, tests, seconds)
+        ends = time.monotonic() + PATIENCE * seconds
         while time.monotonic() < ends:
             ended, status = os.waitpid(process, os.WNOHANG)
             if ended:
-                return SURVIVED if os.waitstatus_to_exitcode(status) == 0 else KILLED
+                code = os.waitstatus_to_exitcode(status)
+                fates = {0: SURVIVED, -signal.SIGXCPU: TIMED_OUT, -signal.SIGKILL: TIMED_OUT}
+                return fates.get(code, KILLED)
             time.sleep(0.05)
         os.killpg(process, signal.SIGKILL)
         os.waitpid(process, 0)
@@ -102,9 +109,11 @@ def tests_of(file: str, root: Path) -> list[str]:
     return [*map(str, own), str(folder)]
 
 
-def _test(copy: Path, tests: list[str]) -> None:
+def _test(copy: Path, tests: list[str], seconds: float) -> None:
     """Run tests in this process and end it: 0 if nothing failed."""
     os.setpgrp()
+    spent = math.ceil(time.process_time())
+    resource.setrlimit(resource.RLIMIT_CPU, (spent + math.ceil(seconds),) * 2)
     os.chdir(copy)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
