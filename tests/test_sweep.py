@@ -240,9 +240,9 @@ def test_a_stop_that_a_library_makes_an_error_of_is_still_a_stop(swept, monkeypa
 def test_data_is_prepared_once_for_all_jobs(swept, monkeypatch):
     cache._load_and_prepare.cache_clear()
     loads = []
-    load_prices = cache.load_prices
+    load_series = cache.load_series
     monkeypatch.setattr(
-        cache, "load_prices", lambda *a, **k: loads.append(a) or load_prices(*a, **k)
+        cache, "load_series", lambda *a, **k: loads.append(a) or load_series(*a, **k)
     )
     swept("pooling=last,mean")
     assert len(loads) == 1
