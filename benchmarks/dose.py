@@ -306,7 +306,7 @@ def plot(doses: Sequence[Dose], path: Path) -> None:
             y = [min(max(d.harm, 0.5), 1e3) for d in part]
             axis.plot(x, y, marker, label=kind, color={"o": "C2", "x": "C3", ".": "C7"}[marker])
         axis.axhspan(HARMFUL, 1e3, color="C1", alpha=0.08)
-        axis.set(title=f"{name}: {ladder.says}", yscale="log", xticks=range(len(ladder.doses)))
+        axis.set(title=name, xlabel=ladder.says, yscale="log", xticks=range(len(ladder.doses)))
         axis.set_xticklabels([f"{dose:g}" for dose in ladder.doses], fontsize=7)
     axes[0, 0].legend()
     for axis in axes[:, 0]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.posted.program import PROGRAMS, start
+from benchmarks.posted.program import PROGRAMS, Program, start
 from benchmarks.rivals.adapters import Subject, ask
 
 THEMES = ("axes", "wiring", "numerics", "sequences", "learning")
@@ -29,7 +29,13 @@ def posted() -> Iterator[tuple[dict[str, Any], Any]]:
         for faulty in (True, False):
             facts = {"set": "posted", "program": program.name, "faulty": faulty}
             facts |= {"causes": program.causes, "half": program.half}
-            yield facts, lambda p=program, f=faulty: Subject(*start(p, f)[:4])
+            yield facts, lambda p=program, f=faulty: _started(p, f)
+
+
+def _started(program: Program, faulty: bool) -> Subject:
+    setup = start(program, faulty)
+    setup.model.schedule_kept_alive = setup.scheduler  # type: ignore[assignment]
+    return Subject(*setup[:4])
 
 
 def seeded() -> Iterator[tuple[dict[str, Any], Any]]:
