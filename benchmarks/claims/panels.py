@@ -92,8 +92,9 @@ def draw_cures(axes: Axes, cures: Sequence[Cure]) -> None:
     axes.axvline(0, color=GREY, linewidth=1)
     axes.axhline(-0.10, color=GREY, linewidth=1, linestyle=":")
     corner: dict[str, Any] = {"fontsize": 9, "style": "italic", "transform": axes.transAxes}
-    axes.text(0.98, 0.02, "cosmetic: zeros gone, loss not lower", ha="right", **corner)
-    axes.text(0.02, 0.02, "cure: zeros gone, loss lower", ha="left", **corner)
+    gone = "zeros gone, loss not lower:\ncosmetic, or repair without gain"
+    axes.text(0.98, 0.02, gone, ha="right", **corner)
+    axes.text(0.02, 0.02, "zeros gone, loss lower:\ncure", ha="left", **corner)
     for cure in shown:
         colour = WORDS.get(cure.word, GREY)
         axes.errorbar(
@@ -106,10 +107,9 @@ def draw_cures(axes: Axes, cures: Sequence[Cure]) -> None:
         )
     named = [cure for cure in shown if cure.zeros.mean <= -0.10]
     _name_points(axes, named, reach)
-    rest = [cure.remedy for cure in shown if cure not in named]
-    if rest:
-        told = textwrap.fill(f"zeros unchanged: {'; '.join(rest)}", 74)
-        axes.text(0.02, 0.985, told, fontsize=7.5, va="top", transform=axes.transAxes, color=DARK)
+    if rest := len(shown) - len(named):
+        told = f"{rest} other remedies: zeros unchanged (the table names them)"
+        axes.text(0.02, 0.95, told, fontsize=9, va="top", transform=axes.transAxes, color=DARK)
     axes.set(xlim=(-reach, reach), ylim=(-0.78, 0.2))
     axes.set(xlabel="change of the validation loss", ylabel="change of zeros, points")
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:+.0f}" if value else "0")
@@ -127,7 +127,7 @@ def _name_points(axes: Axes, cures: Sequence[Cure], reach: float) -> None:
         placed.append((x, y))
         side = "right" if x > reach / 2 else "left" if x < -reach / 2 else "center"
         colour = WORDS.get(cure.word, DARK)
-        axes.text(x, y, cure.remedy, ha=side, fontsize=9, color=colour)
+        axes.text(x, y, f"{cure.remedy}: {cure.word}", ha=side, fontsize=9, color=colour)
 
 
 def draw_pace(axes: Axes, curves: Mapping[str, Curve]) -> None:
@@ -197,9 +197,11 @@ def draw_shares(axes: Axes, shares: Mapping[str, Sequence[float]]) -> None:
     length = max(map(len, shares.values()))
     axes.axhspan(0.10, 0.30, color="#1a6b3c", alpha=0.07, linewidth=0)
     axes.text(0.3, 0.295, "said of important steps: 10% to 30%", fontsize=8.5, va="top")
-    for name, values in shares.items():
-        colour = _colour(name, shares)
-        axes.plot(values, marker="o", markersize=3, color=colour, label=f"{name} pooling")
+    for place, (name, values) in enumerate(shares.items()):
+        # The first is broad: behind lines that lie on it, it is still seen.
+        look: dict[str, Any] = {"linewidth": 6, "alpha": 0.4} if place == 0 else {"linewidth": 1.3}
+        mark = {"marker": "o", "markersize": 3} if place else {}
+        axes.plot(values, color=_colour(name, shares), label=f"{name} pooling", **mark, **look)
     axes.set(ylim=(0, max(0.32, 1.1 * max(map(max, shares.values())))), xlim=(-0.5, length - 0.5))
     axes.set(
         xlabel="time step of the window, latest on the right", ylabel="share of the norm of dL/dh"
@@ -214,11 +216,12 @@ def draw_losses(axes: Axes, curves: Mapping[str, Curve]) -> None:
     top = max(max(filter(None, c["mean"])) for c in curves.values())
     low = min(min(filter(None, c["mean"])) for c in curves.values())
     is_wide = top > 4 * low
-    for name, curve in curves.items():
-        _band(axes, curve, _colour(name, curves), label=name)
+    for place, (name, curve) in enumerate(curves.items()):
+        _band(axes, curve, _colour(name, curves), label=name, broad=place == 0)
     if top > 0.9:  # predicting the mean; where a quiet market leaves less, it is far away
         axes.axhline(1.0, color=GREY, linewidth=1, linestyle=":")
-    axes.set(xlim=(0, PUBLISHED_STEPS), xlabel="published steps", ylabel="validation loss")
+    axes.set(xlim=(0, PUBLISHED_STEPS), xlabel="published steps")
+    axes.set(ylabel="validation loss, scaled target")
     if is_wide:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -229,12 +232,20 @@ def draw_losses(axes: Axes, curves: Mapping[str, Curve]) -> None:
 
 
 def _band(
-    axes: Axes, curve: Curve, colour: str, style: str = "-", label: str = "", over: bool = False
+    axes: Axes,
+    curve: Curve,
+    colour: str,
+    style: str = "-",
+    label: str = "",
+    over: bool = False,
+    broad: bool = False,
 ) -> None:
+    """Draw a mean and its band; a broad line is seen behind another that covers it."""
     step = curve["step"]
     mean, low, high = (np.array(curve[key], dtype=float) for key in ("mean", "low", "high"))
     order = 3 if over else 2
-    axes.plot(step, mean, style, color=colour, linewidth=1.8, label=label or None, zorder=order)
+    look: dict[str, Any] = {"linewidth": 6, "alpha": 0.4} if broad else {"linewidth": 1.8}
+    axes.plot(step, mean, style, color=colour, label=label or None, zorder=order, **look)
     axes.fill_between(step, low, high, color=colour, alpha=0.15, linewidth=0)
 
 
