@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.claims.rows import PUBLISHED_SIZE
-from benchmarks.claims.table import NAMES, WORLDS, Runs
+from benchmarks.claims.table import ANY, NAMES, WORLDS, Runs
 from benchmarks.claims.verdict import (
     Row,
     Verdict,
@@ -36,20 +36,21 @@ def c8(runs: Runs) -> Verdict:
     for world in WORLDS:
         for pooling in ("mean", "learnable"):
             shocked = {"schedule": "scale_shock", "data": world, "pooling": pooling}
-            for size in runs.levels("largest_size", **shocked):
+            for size in runs.levels("largest_size", **shocked, lr=ANY):
                 for lr in runs.levels("lr", **shocked, largest_size=size):
                     rows += _shocked(runs, world, pooling, size, lr)
     units = [row.value for row in rows if row.quantity == "dead units" and row.value.n]
+    alive = [row.value for row in rows if row.quantity == "features alive" and row.value.n]
     changes = [row.value for row in rows if row.met and row.value.n]
     first = [row.value for row in rows if row.quantity == "dead rows" and row.value.n]
     losses = [row.value for row in rows if row.quantity == "validation loss" and row.value.n]
     sentence = (
         f"After position features of sizes up to {_largest(runs)} were switched on in "
         f"mid-training, {span(units, percent)} of the feed-forward units are dead at the end; "
-        f"where the same runs were made with these features at size 1 ({judged_on(rows)}), that "
-        f"is a change of {span(changes, points)}. The first layer is linear: none of its units "
-        f"can saturate, and {span(first, percent)} of its rows are dead. The validation loss ends "
-        f"at {span(losses, plain)}."
+        f"where the same runs were made with these features at size 1 ({judged_on(rows)}), it "
+        f"is {span(alive, percent)}, a difference of {span(changes, points)}. The first layer is "
+        f"linear: none of its units can saturate, and {span(first, percent)} of its rows are dead. "
+        f"The validation loss ends at {span(losses, plain)}."
     )
     return verdict(rows, sentence, f"{span(changes, points)} of dead feed-forward units")
 
@@ -71,10 +72,12 @@ def _shocked(runs: Runs, world: str, pooling: str, size: float, lr: float) -> li
     shocked = {**here, "schedule": "scale_shock", "largest_size": size}
     change = runs.change("dead_units", shocked, {**here, "schedule": "none"})
     met = judge(change, change.low > 10 * POINT, change.high < POINT) if change.n else ""
+    alive = runs.mean("dead_units", **{**here, "schedule": "none"})
     title = f"{pooling} pooling, sizes to {size:,.0f}, Adam at {rate(lr)}"
     shown = (
         ("dead units", runs.mean("dead_units", **shocked), percent, ""),
-        ("to features alive", change, points, met),
+        ("features alive", alive, percent, ""),
+        ("difference", change, points, met),
         ("dead rows", runs.mean("rows", **shocked), percent, ""),
         ("validation loss", runs.mean("loss", **shocked), plain, ""),
     )
