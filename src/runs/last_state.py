@@ -294,6 +294,9 @@ def check_state(state: Mapping[str, Any]) -> None:
             known &= all(type(value) in (int, float) for value in point.values())
             if not known or not all(math.isfinite(point[name]) for name in ("step", "loss")):
                 raise ValueError(f"{curve} holds {str(point)[:60]}")
+    for name, length in (state["history"] or {}).items():
+        if type(length) is not int or not -1 <= length < 1 << 60:
+            raise ValueError(f"the length of {str(name)[:60]} is {str(length)[:60]!r}")
 
 
 def _say_where(fit_loop: dict[str, Any], state: Mapping[str, Any]) -> None:

@@ -122,6 +122,7 @@ def test_an_option_that_makes_another_state_of_the_optimizer_is_refused(tiny_run
         ("last_state", "place", 7),
         ("last_state", "validation", [{"step": 1, "loss": None}]),
         ("last_state", "random", {"python": 3}),
+        ("last_state", "history", {"metrics.csv": 1.5}),
         ("loops", "fit_loop", []),
         ("optimizer_states", 0, {"state": {}, "param_groups": []}),
     ],
