@@ -149,7 +149,7 @@ class LastState(Checkpoint):
         """Take up what `on_save_checkpoint` added, and what of other callbacks is to stay."""
         if STATE not in checkpoint:
             checkpoint[STATE] = of_an_earlier_version(checkpoint)
-            _say_where(checkpoint["loops"]["fit_loop"], checkpoint[STATE])
+        _say_where(checkpoint["loops"]["fit_loop"], checkpoint[STATE])
         state = self._to_restore = checkpoint[STATE]
         trainer.datamodule.start = state["epoch"], state["batch"]  # type: ignore[attr-defined]
         for curve in CURVES:  # a checkpoint of an earlier version has the second alone
