@@ -21,6 +21,9 @@ from .playback import Call, Playback, flatten, play
 SAME = 1e-4
 """Difference relative to an output's size up to which it is the same but for rounding."""
 
+PICKS = frozenset({"getitem", "__getitem__", "gather", "index_select", "take_along_dim"})
+"""Functions that pick out of a tensor and add nothing up."""
+
 LossFunction = Callable[[Any, Any], Tensor]
 
 
@@ -169,6 +172,8 @@ def find_mixing(model: nn.Module, batch: Any, loss_fn: LossFunction) -> Mixing |
     first, second = (play(model, b, loss_fn) for b in (batch, other))
     pairs = list(zip(first.calls, second.calls, strict=False))
     call = next((one for one, two in pairs if _mixes(one, two, size, sample)), mixed[0][0])
+    if call.function in PICKS and size not in call.outputs[0].shape:
+        return None  # parts are drawn from the samples: from here on none has a place of its own
     module = model.get_submodule(call.module)
     batch_first = getattr(module, "batch_first", None)
     return Mixing(

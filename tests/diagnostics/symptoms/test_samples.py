@@ -113,3 +113,21 @@ def test_state_that_is_used_is_carried_and_one_that_is_only_kept_is_not() -> Non
         if found is not None:
             assert (found.attribute, found.attached, found.cured) == ("last", True, True)
             assert "second time" in found.error
+
+
+class Windowed(nn.Module):
+    """Cuts its samples into windows and draws some of these, as forecasting libraries do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Linear(5, 1)
+
+    def forward(self, series: torch.Tensor) -> torch.Tensor:
+        windows = series.unfold(1, 6, 1).flatten(0, 1)
+        drawn = windows[torch.randint(0, len(windows), (30,))]
+        return (self.body(drawn[:, :5]) - drawn[:, 5:]).square().mean()
+
+
+def test_windows_that_are_drawn_from_the_samples_are_no_mixing() -> None:
+    batch = torch.randn(4, 40, generator=torch.Generator().manual_seed(0))
+    assert find_mixing(Windowed(), batch, lambda model, series: model(series)) is None
