@@ -25,6 +25,7 @@ what a file does not say itself (with or without "data." before it):
                           a number counts columns from 1
   decimal=comma           the decimal sign, dot or comma
   day_first=true          whether 1/2/2020 is in February
+  extra=rsi,mood          further columns that are wanted as features
   target=residual         take prices of 0 or less, as oil had in April 2020
 
 output:
@@ -43,6 +44,7 @@ _KEYS = {
         "decimal",
         "day_first",
         "target",
+        "extra",
         "json",
         *(f"columns.{c}" for c in _COLUMNS),
     ),
@@ -134,7 +136,24 @@ def _options(given: dict[str, str]) -> ReadOptions:
         day_first=None if day_first is None else _BOOLEANS[day_first],
         ticker=given.get("ticker"),
         signed=given.get("target") == "residual",
+        extra=_listed(given.get("extra", "")),
     )
+
+
+def _listed(names: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in names.strip("[]").split(",") if name.strip())
+
+
+def _typed(given: dict[str, str]) -> list[str]:
+    """Return what was said of a file as it has to be typed to train on it."""
+    from src.data.reading.errors import as_typed
+
+    said = {key: value for key, value in given.items() if key not in ("json", "extra")}
+    words = [as_typed(f"data.{key}", value) for key, value in said.items()]
+    if extra := _listed(given.get("extra", "")):
+        names = ",".join(as_typed("", name).removeprefix("=").strip("'=") for name in extra)
+        words.append(f"'data.extra=[{names}]'")
+    return words
 
 
 def as_json(tables: list[PriceTable]) -> dict[str, Any]:
@@ -188,14 +207,13 @@ def as_text(table: PriceTable, file: str, given: dict[str, str], of: int) -> str
 def _command(table: PriceTable, file: str, given: dict[str, str], of: int) -> str:
     from src.data.reading.errors import as_typed
 
-    typed = {key: value for key, value in given.items() if key != "json"}
+    typed = dict(given)
     if of > 1 and table.ticker is not None:
         typed.setdefault("ticker", table.ticker)
     if (table.close <= 0).any():
         typed |= {"target": "residual", "input": "price"}
-    overrides = [as_typed(f"data.{key}", value) for key, value in typed.items()]
-    words = ["python -m src.train experiment=price_lstm", as_typed("data.path", file), *overrides]
-    return " ".join(words)
+    words = ["python -m src.train experiment=price_lstm", as_typed("data.path", file)]
+    return " ".join([*words, *_typed(typed)])
 
 
 def _command_for_all(
@@ -206,8 +224,7 @@ def _command_for_all(
 
     if sum(len(tables) for _, tables in described) < 2:
         return ""
-    options = {key: value for key, value in given.items() if key not in ("json", "ticker")}
-    words = [as_typed(f"data.{key}", value) for key, value in options.items()]
+    words = _typed({key: value for key, value in given.items() if key != "ticker"})
     if any(len(tables) > 1 for _, tables in described):
         words.append("data.tickers=all")
     names = ",".join(as_typed("", file).removeprefix("=") for file in files)

@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from src.data.__main__ import main
 from src.data.reading.errors import as_typed
-from tests.data.reading.market import cotahist, make_bars, yahoo, yfinance
+from tests.data.reading.market import bar, cotahist, make_bars, table, yahoo, yfinance
 
 ROOT = Path(__file__).parents[2]
 BARS = make_bars()
@@ -115,3 +115,22 @@ def test_a_file_is_described_without_torch_and_help_without_pandas(write_csv):
 def test_what_has_to_be_typed_reaches_hydra_as_it_is(name):
     (word,) = shlex.split(as_typed("data.path", name))
     assert OverridesParser.create().parse_override(word).value() == name
+
+
+def test_columns_wanted_as_features_are_told_and_typed(write_csv, capsys):
+    rows = [(*row, n % 7) for n, row in enumerate(bar(make_bars()))]
+    path = write_csv(table([("Date", "Open", "High", "Low", "Close", "Volume", "mood"), *rows]))
+    told = run(capsys, path, "extra=mood")
+    assert "mood (a feature, as data.extra says)" in told
+    assert "'data.extra=[mood]'" in told
+
+
+def test_two_files_are_told_with_the_command_for_one_model_of_both(write_csv, capsys):
+    path = write_csv(yahoo(make_bars()))
+    other = path.with_name("b.csv")
+    other.write_text(path.read_text())
+    told = run(capsys, path, str(other))
+    assert (
+        f"one model of all of them: python -m src.train experiment=price_lstm 'data.path=[{path},"
+        in told
+    )
