@@ -101,6 +101,12 @@ def test_a_run_folder_holds_all_that_is_needed_to_understand_it(tiny_run):
     assert OmegaConf.load(folder / "config.yaml").model.hidden_size == 50
 
 
+def test_that_prices_teach_little_is_no_alarm_but_on_made_up_bars_it_would_be(composed):
+    for preset, causes in (("price_lstm", ("not_learning",)), ("gradient_death", ())):
+        config, _ = composed(f"experiment={preset}")
+        assert build_datamodule(config).benign_causes == causes
+
+
 def test_the_forecasts_file_gives_the_scores_of_the_report(tiny_run):
     folder = tiny_run("experiment=price_lstm")
     with (folder / "forecasts.csv").open() as file:

@@ -189,6 +189,11 @@ class PriceDataModule(pl.LightningDataModule):
         )
 
     @property
+    def benign_causes(self) -> tuple[str, ...]:
+        """What is no fault of a model of prices: that there is little in them to be learnt."""
+        return ("not_learning",)
+
+    @property
     def rare_feature_names(self) -> tuple[str, ...]:
         """Features that are 0 but for rare events: candlestick patterns, absent for years."""
         named = zip(self.feature_names, self.feature_units, strict=True)

@@ -56,6 +56,11 @@ class ScenarioDataModule(PriceDataModule):
         return make_scenario(self.num_rows, self.world_seed)
 
     @property
+    def benign_causes(self) -> tuple[str, ...]:
+        """Nothing: what was made can be learnt."""
+        return ()
+
+    @property
     def rare_feature_names(self) -> tuple[str, ...]:
         """The indicators that are always 0: a world may have features that never occur in it."""
         indicators = self.feature_groups.get("indicator", slice(0))

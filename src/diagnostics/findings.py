@@ -195,13 +195,14 @@ class Diagnosis:
 
 
 def without_alarm_for(
-    findings: Iterable[Finding], rare_features: Collection[str]
+    findings: Iterable[Finding], rare_features: Collection[str], benign_causes: Collection[str] = ()
 ) -> tuple[Finding, ...]:
-    """Call a dead input benign that consists of rare features alone, and put it last.
+    """Call benign what is in the nature of the data, and put it last.
 
     Args:
         findings: most severe first.
-        rare_features: names of features that are 0 but for rare events.
+        rare_features: names of features that are 0 but for rare events: no alarm for them alone.
+        benign_causes: causes that are no fault on this data, such as `not_learning` on prices.
 
     >>> finding = Finding(cause="dead_input", parameter="fc.weight", indices=("kicking",))
     >>> [f.benign for f in without_alarm_for([finding], ("kicking", "doji"))]
@@ -210,7 +211,7 @@ def without_alarm_for(
     told = [
         replace(finding, benign=True, remedy=RARE_REMEDY)
         if finding.cause == "dead_input" and set(map(str, finding.indices)) <= set(rare_features)
-        else finding
+        else replace(finding, benign=finding.benign or finding.cause in benign_causes)
         for finding in findings
     ]
     return tuple(sorted(told, key=lambda finding: finding.benign))

@@ -37,6 +37,7 @@ from src.runs.build import (
 )
 from src.runs.calibration import write_calibration
 from src.runs.checkpoint import load_checkpoint
+from src.runs.diagnosis import in_our_terms
 from src.runs.folder import (
     RUN_FOLDER_VARIABLE,
     create_run_folder,
@@ -259,6 +260,8 @@ def _record(run: _Started, page: RunPage) -> None:
     report |= {"truth": truth} if (truth := datamodule.truth()) else {}
     run.trainer.test(module, datamodule=datamodule, verbose=False)
     report |= {"test": scores_report(module, datamodule), **callback_reports(run.trainer)}
+    if report.get("diagnosis"):
+        report["diagnosis"] = in_our_terms(report["diagnosis"])
     if failed := failures(run.trainer):
         report["failed_callbacks"] = failed
     if warning := divergence(report, datamodule):

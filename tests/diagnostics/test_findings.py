@@ -159,3 +159,11 @@ def test_features_of_rare_events_are_no_alarm_by_themselves_but_beside_others():
         (("kicking",), True),
     ]
     assert "Nothing to repair" in told[1].remedy
+
+
+def test_what_is_in_the_nature_of_the_data_is_no_alarm():
+    finding = Finding(cause="not_learning", remedy="Ask.")
+    (told,) = without_alarm_for((finding,), (), ("not_learning",))
+    assert told.benign
+    assert told.remedy == "Ask."
+    assert not without_alarm_for((finding,), ())[0].benign

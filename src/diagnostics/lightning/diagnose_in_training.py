@@ -98,6 +98,11 @@ def rare_features(trainer: Any) -> tuple[str, ...]:
     return tuple(getattr(getattr(trainer, "datamodule", None), "rare_feature_names", None) or ())
 
 
+def benign_causes(trainer: Any) -> tuple[str, ...]:
+    """Return the datamodule's causes that are no fault on its data."""
+    return tuple(getattr(getattr(trainer, "datamodule", None), "benign_causes", None) or ())
+
+
 def _diagnose_each_optimizer(
     stand_in: StandIn, batches: Sequence[Any], context: TrainingContext, trainer: Any
 ) -> Diagnosis:

@@ -27,6 +27,7 @@ from .callback import (
     flat_shard_group,
 )
 from .diagnose_in_training import (
+    benign_causes,
     diagnose_in_training,
     feature_names,
     from_measurements,
@@ -352,7 +353,8 @@ class GradientHealth(Callback):
                 log.warning("no diagnosis: %s", diagnosis.not_replayed)
             self._said_why_not = True
         parts = [persistent_part(finding, sightings, names) for finding in diagnosis.findings]
-        kept = without_alarm_for((f for f in parts if f is not None), rare_features(trainer))
+        found = (finding for finding in parts if finding is not None)
+        kept = without_alarm_for(found, rare_features(trainer), benign_causes(trainer))
         self.diagnosis = replace(diagnosis, findings=kept)
         gradient, name = self._first_gradient, self._first_weight
         first = (name, gradient) if name and gradient else None
