@@ -12,7 +12,8 @@ from src.runs.observers import guarded
 from tests.conftest import report_of
 
 WATCHED = (
-    "experiment=bars_transformer",
+    "data=bars",
+    "model=transformer_tiny",
     "callbacks=default",
     "callbacks.progress_bar=null",
     "callbacks.gradient_health.every_n_steps=1",
