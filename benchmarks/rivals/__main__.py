@@ -24,11 +24,14 @@ RESULTS = ROOT / "benchmarks" / "results"
 Row = dict[str, Any]
 
 
-def run(package: str, sets: Sequence[str], folder: Path, seconds: float) -> tuple[list[Row], str]:
+def run(
+    package: str, every: int, sets: Sequence[str], folder: Path, seconds: float
+) -> tuple[list[Row], str]:
     """Ask one package in its environment.
 
     Args:
         package: its name.
+        every: ask about each so many-th program.
         sets: of programs.
         folder: of the environments.
         seconds: until it is stopped.
@@ -40,7 +43,7 @@ def run(package: str, sets: Sequence[str], folder: Path, seconds: float) -> tupl
         python = Path(sys.executable) if package == OURS else make_environment(package, folder)
     except subprocess.CalledProcessError as error:
         return [], f"could not be installed: {str(error.stderr).strip().splitlines()[-1:]}"
-    command = [python, "-m", "benchmarks.rivals.probe", package, *sets]
+    command = [python, "-m", "benchmarks.rivals.probe", package, str(every), *sets]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     try:
         done = subprocess.run(
@@ -162,6 +165,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--sets", nargs="+", choices=["posted", "seeded"], default=["posted", "seeded"]
     )
+    parser.add_argument("--every", type=int, default=1, help="each so many-th program only")
     parser.add_argument("--environments", type=Path, default=ROOT / ".venv" / "rivals")
     parser.add_argument("--seconds", type=float, default=1800, help="for each package")
     parser.add_argument("--rescore", action="store_true", help="score the committed answers again")
@@ -172,7 +176,9 @@ def main(arguments: list[str]) -> None:
         return write(stored["rows"], stored["problems"], stored["command"])
     rows, problems = [], {}
     for package in options.packages:
-        found, problem = run(package, options.sets, options.environments, options.seconds)
+        found, problem = run(
+            package, options.every, options.sets, options.environments, options.seconds
+        )
         rows += found
         if problem:
             problems[package] = problem

@@ -172,15 +172,27 @@ def preflight(subject: Subject) -> list[Said]:
         def loss_fn(output: Any, target: Any) -> Tensor:
             return subject.loss_fn(StandIn(model, output), (None, target))
     else:
-        loader = [(Pack(inputs_of(subject, b)), Pack(tuple(b))) for b in subject.batches]
+        loader = [(Pack(inputs_of(subject, b)), Pack(_parts(b))) for b in subject.batches]
         model = Spread(subject.model)
 
         def loss_fn(output: Any, target: Any) -> Tensor:
-            return subject.loss_fn(StandIn(subject.model, output), tuple(target))
+            batch = _rebuilt(subject.batches[0], target.parts)
+            return subject.loss_fn(StandIn(subject.model, output), batch)
 
     results = run_checks(loader, model, loss_fn)
     bad = (Severity.FATAL, Severity.WARN)
     return [Said(r.name, r.message) for r in results if not r.passed and r.severity in bad]
+
+
+def _parts(batch: Any) -> tuple[Any, ...]:
+    return tuple(batch.values() if isinstance(batch, dict) else batch)
+
+
+def _rebuilt(like: Any, parts: tuple[Any, ...]) -> Any:
+    """Put parts together as a batch of the same kind."""
+    if isinstance(like, dict):
+        return dict(zip(like, parts, strict=True))
+    return type(like)(*parts) if hasattr(like, "_fields") else tuple(parts)
 
 
 def traintools(subject: Subject) -> list[Said]:

@@ -1,6 +1,6 @@
 """Build programs and ask one package about each; a line of JSON a program, on standard output.
 
-Runs in the package's own environment: `python -m benchmarks.rivals.probe torchdiag posted seeded`.
+Runs in its own environment: `python -m benchmarks.rivals.probe torchdiag 1 posted seeded`.
 """
 
 import importlib
@@ -21,6 +21,10 @@ NETS = ("gru", "lstm", "tcn", "mixer", "hybrid", "stacked_rnn", "rnn", "resmlp",
 """Nets of the seeded faults, none of them tuned on; each fault takes the first that it fits."""
 
 
+_KEPT: list[Any] = []
+"""Schedulers, which no optimiser holds: they have to outlive the programs' making."""
+
+
 def posted() -> Iterator[tuple[dict[str, Any], Any]]:
     """Yield posted programs and their repaired twins, with what makes them."""
     for theme in THEMES:
@@ -34,7 +38,7 @@ def posted() -> Iterator[tuple[dict[str, Any], Any]]:
 
 def _started(program: Program, faulty: bool) -> Subject:
     setup = start(program, faulty)
-    setup.model.schedule_kept_alive = setup.scheduler  # type: ignore[assignment]
+    _KEPT.append(setup.scheduler)
     return Subject(*setup[:4])
 
 
@@ -61,13 +65,15 @@ def _trained(name: str, net: str, faulty: bool) -> Subject:
     return Subject(seen.model, seen.batches, seen.loss_fn, seen.optimizer)
 
 
-def main(package: str, sets: list[str]) -> None:
-    """Ask about every program of some sets."""
+def main(package: str, every: int, sets: list[str]) -> None:
+    """Ask about each so many-th program, and its twin, of some sets."""
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     makers = {"posted": posted, "seeded": seeded}
     for name in sets:
-        for facts, make in makers[name]():
+        for number, (facts, make) in enumerate(makers[name]()):
+            if number // 2 % every:
+                continue
             subject, error, said = make(), "", []
             begun = time.perf_counter()
             try:
@@ -80,4 +86,4 @@ def main(package: str, sets: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3:])

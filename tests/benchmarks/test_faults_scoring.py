@@ -120,3 +120,13 @@ def test_examples_in_the_docstrings_hold(module):
     tested = doctest.testmod(module)
     assert tested.attempted > 0
     assert tested.failed == 0
+
+
+def test_what_was_written_is_read_and_scored_the_same(tmp_path):
+    whole_net = Answer(1, "rule", ("x",), "", any_causes=("x",))
+    runs = [result(modules=("",), answer=whole_net), result("plain", None)]
+    facts = {"command": "c", "faulty": 1, "clean": 1, "seeds": 1, "seconds": 1.0, "cores": 1}
+    facts |= {"torch": "2", "tuned": [], "held_out": ["net"]}
+    report.write_files(runs, facts, tmp_path)
+    again = report.read_results(tmp_path / "faults.json")
+    assert score(again, "ours") == score(runs, "ours")
