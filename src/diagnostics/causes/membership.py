@@ -78,7 +78,12 @@ NOT_OPTIMIZED = Cause(
 
 
 def find_frozen(symptoms: Symptoms) -> list[Candidate]:
-    """Find parameters that require no gradient; outside the optimiser that is deliberate."""
+    """Find parameters that require no gradient; outside the optimiser that is deliberate.
+
+    So it is where a module that torch does not know holds nothing else: these are its constants.
+    """
+    own_kind = {m.name for m in symptoms.modules.values() if not m.is_known}
+    constant = {name for name in own_kind if not any(p.requires_grad for p in symptoms.own(name))}
     frozen = [p for p in symptoms.parameters.values() if not p.requires_grad]
     remedy = "Call requires_grad_(True) on it, or leave it out of the optimiser if it is meant so."
     return [
@@ -87,7 +92,7 @@ def find_frozen(symptoms: Symptoms) -> list[Candidate]:
             own,
             {"in_optimizer": own[0].optimized},
             remedy,
-            benign=own[0].optimized is not True,
+            benign=own[0].optimized is not True or module in constant,
         )
         for module, own in _by_module(frozen).items()
     ]

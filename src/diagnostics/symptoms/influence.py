@@ -120,7 +120,9 @@ def _varies(tensors: Sequence[Tensor], axis: int, index: int) -> bool:
 
 
 def has_flat_entries(batches: Sequence[Any]) -> bool:
-    """Return whether some feature or step of the data is the same in all samples.
+    """Return whether some feature or step of the data is the same in all samples, and not 1.
+
+    A mask that hides nothing is 1 throughout, and makes no input of a layer zero.
 
     >>> has_flat_entries([torch.tensor([[1.0, 2.0], [3.0, 2.0]])]), has_flat_entries([torch.eye(2)])
     (True, False)
@@ -130,11 +132,15 @@ def has_flat_entries(batches: Sequence[Any]) -> bool:
         for axis in range(1, min((t.dim() for t in known), default=0)):
             rows = [t.movedim(axis, 0).flatten(1) for t in known]
             first = rows[0][:, :1]
-            alike = [(r[: len(first)] == first[: len(r)]).all(1) for r in rows]
+            alike = [((r == f) & (f != 1)).all(1) for r, f in _paired(rows, first)]
             shortest = min(len(flags) for flags in alike)
             if bool(torch.stack([flags[:shortest] for flags in alike]).all(0).any()):
                 return True
     return False
+
+
+def _paired(rows: Sequence[Tensor], first: Tensor) -> list[tuple[Tensor, Tensor]]:
+    return [(r[: len(first)], first[: len(r)]) for r in rows]
 
 
 def unfed_modules(playback: Playback, batch: Any) -> frozenset[str]:

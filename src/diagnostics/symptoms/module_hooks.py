@@ -44,7 +44,9 @@ class ModuleHooks:
                 leaf = inner in ([], ["parametrizations"]) or isinstance(
                     module, nn.MultiheadAttention
                 )
-                symptoms.modules[name] = ModuleSymptoms(name, type(module).__name__, leaf=leaf)
+                kind, known = type(module).__name__, type(module).__module__
+                is_known = known.startswith("torch.nn")
+                symptoms.modules[name] = ModuleSymptoms(name, kind, leaf=leaf, is_known=is_known)
             if isinstance(module, CHANNEL_FIRST):
                 self.axes[name] = 1
         self.calls = WatchedCalls(self.stack, self.owners, self.axes, lambda: self.padding)

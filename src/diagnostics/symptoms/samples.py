@@ -172,8 +172,8 @@ def find_mixing(model: nn.Module, batch: Any, loss_fn: LossFunction) -> Mixing |
     first, second = (play(model, b, loss_fn) for b in (batch, other))
     pairs = list(zip(first.calls, second.calls, strict=False))
     call = next((one for one, two in pairs if _mixes(one, two, size, sample)), mixed[0][0])
-    if call.function in PICKS and size not in call.outputs[0].shape:
-        return None  # parts are drawn from the samples: from here on none has a place of its own
+    if any(_draws(one, size) for one in _up_to(call, first.calls)):
+        return None  # parts are drawn from the samples: from there on none has a place of its own
     module = model.get_submodule(call.module)
     batch_first = getattr(module, "batch_first", None)
     return Mixing(
@@ -188,6 +188,24 @@ def find_mixing(model: nn.Module, batch: Any, loss_fn: LossFunction) -> Mixing |
         _change(*mixed[0], size, sample),
         batch_first if isinstance(batch_first, bool) else None,
     )
+
+
+def _up_to(last: Call, calls: Sequence[Call]) -> Iterator[Call]:
+    for call in calls:
+        yield call
+        if call is last:
+            return
+
+
+def _draws(call: Call, size: int) -> bool:
+    """Return whether a call picks by a tensor of places, and returns what is no longer by sample.
+
+    A library for forecasting draws windows from its series in this way, and then what had been the
+    axis of the samples may be one of channels, which mix on purpose.
+    """
+    places = any(not t.is_floating_point() and t.dim() for t in call.tensors)
+    shape = call.outputs[0].shape if call.outputs else ()
+    return call.function in PICKS and places and len(shape) > 0 and shape[0] != size
 
 
 def _mixes(one: Call, two: Call, size: int, sample: int) -> bool:

@@ -49,7 +49,8 @@ class ModuleSymptoms:
 
     `order` is the position of the first call, `from_data` says that its input depends on no
     parameter (only then are its statistics kept), `flow` is the norm of the loss gradient at its
-    output, `bad_input` and `bad_output` count non-finite values per column.
+    output, `is_known` that torch brings it,
+    `bad_input` and `bad_output` count non-finite values per column.
     """
 
     name: str
@@ -64,6 +65,7 @@ class ModuleSymptoms:
     grad_output: FlowStats | None = None
     input_axis: int = -1
     leaf: bool = True
+    is_known: bool = True
     units: int = 0
     saturation: dict[str, float] = field(default_factory=dict)
     input_over_time: Tensor | None = None

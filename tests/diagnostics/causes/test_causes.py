@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
 
-from src.diagnostics import MEANING, Finding
+from src.diagnostics import MEANING, Finding, diagnose
 from src.diagnostics.causes import CAUSES
 from src.diagnostics.causes.cause import ANYTHING, Cause, Standing
 from src.diagnostics.causes.scales import relative_sizes
@@ -106,3 +107,48 @@ def test_rare_one_hot_and_dead_features_are_not_misscaled() -> None:
     stats = FeatureStats(4)
     stats.add(x)
     assert relative_sizes(stats.sizes) == {}
+
+
+class Basis(nn.Module):
+    """Multiplies by a constant that is a parameter, as the basis of N-BEATS is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.basis = nn.Parameter(torch.eye(4), requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ self.basis
+
+
+def test_a_constant_of_a_module_of_ones_own_is_frozen_on_purpose() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 4), Basis(), nn.Linear(4, 1))
+    x = torch.randn(32, 6)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    diagnosis = diagnose(
+        model, [(x, x[:, :1])], lambda m, b: nn.functional.mse_loss(m(b[0]), b[1]), optimizer
+    )
+    assert diagnosis.worst is None
+    assert [f.location for f in diagnosis if f.cause == "frozen"] == ["1.basis"]
+
+
+class LastAway(nn.Module):
+    """Takes the last value off a series, which leaves a zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Linear(8, 1)
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        x = x * mask
+        return self.body(x - x[:, -1:]) + x[:, -1:]
+
+
+def test_a_zero_that_the_model_makes_is_no_dead_input_beside_a_mask_of_ones() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(64, 8)
+    batch = (x, torch.ones(64, 8), x.mean(1, keepdim=True))
+    diagnosis = diagnose(
+        LastAway(), [batch], lambda m, b: nn.functional.mse_loss(m(b[0], b[1]), b[2])
+    )
+    assert diagnosis.worst is None, str(diagnosis)
