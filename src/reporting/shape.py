@@ -102,6 +102,8 @@ def _faults(value: Any, shape: Any, path: str, depth: int) -> Iterator[str]:
             yield f"{path}: a list is expected, got {_shown(value)}"
             return
         for index, inner in enumerate(value):
+            if inner is None and shape[0] != PLAIN:
+                yield f"{path}.{index}: nothing is there"
             yield from _faults(inner, shape[0], f"{path}.{index}", depth + 1)
     elif shape == PLAIN:
         inner_shape = Each(PLAIN) if isinstance(value, dict) else [PLAIN]

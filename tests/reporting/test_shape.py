@@ -91,6 +91,7 @@ def test_a_manifest_of_another_shape_is_one_line(tmp_path, capsys):
     for content, said in (
         ('{"jobs": 3}', "jobs: a list is expected, got 3"),
         ('{"jobs": [{"folder": 1}]}', "jobs.0.folder: a text is expected, got 1"),
+        ('{"jobs": [null]}', "jobs.0: nothing is there"),
         ("[]", "a mapping is expected, got []"),
     ):
         (tmp_path / "sweep.json").write_text(content)
