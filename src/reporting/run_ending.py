@@ -17,6 +17,8 @@ WRITTEN = {
 }
 """Files of a run that a reader may want, and what is in them."""
 
+_MANY_ZEROS = 0.5  # of one gradient: somebody who sees that share elsewhere asks what it is
+
 
 def length_line(report: Mapping[str, Any]) -> str:
     """Say what ended a training, and when it was best.
@@ -65,6 +67,11 @@ def gradient_lines(report: Mapping[str, Any]) -> Iterator[str]:
         return
     if not alarms:
         yield f"Gradients: healthy, nothing to act on ({batches})."
+        for finding in diagnosis["findings"]:
+            if finding["fraction"] >= _MANY_ZEROS:
+                place = finding["parameter"] or finding["module"] or "model"
+                share = f"{finding['fraction']:.1%} of its gradient"
+                yield f"  No alarm, but worth knowing: {finding['cause']} in {place}, {share}."
         return
     yield f"Gradients: {count_of(len(alarms), 'finding')} to act on ({batches})."
     first = {_key(alert): alert["step"] for alert in reversed(report.get("alerts", ()))}

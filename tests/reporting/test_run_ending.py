@@ -32,9 +32,15 @@ def test_a_run_without_anything_to_train_says_so():
 
 
 def test_a_healthy_run_has_one_line():
-    healthy = {"findings": [FINDING | {"benign": True}], "num_batches": 8}
-    (line,) = gradient_lines({"diagnosis": healthy})
+    few = FINDING | {"benign": True, "fraction": 0.33}
+    (line,) = gradient_lines({"diagnosis": {"findings": [few], "num_batches": 8}})
     assert line == "Gradients: healthy, nothing to act on (replayed batches: 8)."
+
+
+def test_half_a_gradient_of_zeros_is_told_though_nothing_is_lost_by_it():
+    many = FINDING | {"benign": True, "cause": "dead_unit"}
+    _, line = gradient_lines({"diagnosis": {"findings": [many], "num_batches": 8}})
+    assert line == ("  No alarm, but worth knowing: dead_unit in fc.weight, 50.0% of its gradient.")
 
 
 def test_a_finding_has_its_place_proof_first_step_and_remedy():
