@@ -96,6 +96,7 @@ def test_other_models_leave_as_well(kept_run, tmp_path, overrides):
     assert max(differences.values()) < TOLERANCE
 
 
+@pytest.mark.slow
 def test_columns_of_the_file_are_inputs_of_the_program(tiny_run, tmp_path):
     bars = make_bars(count=150)
     rows = [(row[0], row[4], 1000 + n % 7) for n, row in enumerate(bar(bars))]

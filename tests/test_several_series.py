@@ -113,6 +113,7 @@ def test_no_training_batch_mixes_what_it_shows(folder):
         assert torch.equal(shown, batch.x)
 
 
+@pytest.mark.slow
 def test_a_run_on_several_is_exported_for_one(run_folder, tmp_path):
     from src.serving.formats import export_run
 

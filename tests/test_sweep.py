@@ -273,6 +273,7 @@ def test_jobs_run_beside_each_other_under_joblib(swept, capfd):
     assert "Test scores" in (folder / "job-0.log").read_text()
 
 
+@pytest.mark.slow
 def test_an_optuna_search_prunes_nothing_hopeful_and_goes_on_where_it_stopped(swept):
     search = ("sweep=search", "model.hidden_size=4")
     code, (folder, first) = swept(*search, "hydra.sweeper.n_trials=2")

@@ -232,6 +232,7 @@ def command(*arguments, cwd):
     )
 
 
+@pytest.mark.slow
 def test_commands_work_as_typed_in_another_folder(tmp_path):
     tiny = ("experiment=price_lstm", "debug=fast", "trainer=cpu", "callbacks=basic")
     done = command("src.train", "-m", "pooling=mean,last", "seed=0,1", *tiny, cwd=tmp_path)

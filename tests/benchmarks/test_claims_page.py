@@ -79,6 +79,7 @@ def test_the_page_is_rebuilt_from_its_files_without_torch(page):
     assert contents(page) == before
 
 
+@pytest.mark.slow
 def test_the_order_of_the_runs_does_not_matter(page, runs, tmp_path):
     folders = sorted(runs.iterdir(), reverse=True)
     call(*folders, "--out", tmp_path, "--json")

@@ -178,6 +178,7 @@ def test_hyperparameters_are_strings_and_numbers_whatever_the_config_lacks():
     assert all(isinstance(value, (str, float)) for value in values.values())
 
 
+@pytest.mark.slow
 def test_graph_and_profile_are_shown_on_request_and_change_no_weight(tiny_run):
     def weights(folder):
         state = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]

@@ -61,6 +61,7 @@ def test_holm_by_hand():
     assert holm([]) == []
 
 
+@pytest.mark.slow
 def test_holm_equals_that_of_statsmodels():
     rng = np.random.default_rng(0)
     for _ in range(10):

@@ -41,7 +41,11 @@ def state_of(folder, name="last"):
 
 @pytest.mark.parametrize(
     ("variant", "steps"),
-    [("each_epoch", (16,)), ("dropout_each_step", (45,)), ("monitored", (37,))],
+    [
+        ("each_epoch", (16,)),
+        ("dropout_each_step", (45,)),
+        pytest.param("monitored", (37,), marks=pytest.mark.slow),
+    ],
 )
 def test_a_killed_run_ends_bitwise_like_one_that_was_not(tmp_path, variant, steps):
     tried = list(kill_at_steps(VARIANTS[variant], steps, tmp_path))
@@ -62,7 +66,9 @@ def test_kills_at_random_moments_lose_nothing_and_leave_no_temporary_file(tmp_pa
     assert [found for _, found in tried] == [[]] * 8
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(
+    "preset", [p if p == "price_lstm" else pytest.param(p, marks=pytest.mark.slow) for p in PRESETS]
+)
 def test_a_finished_run_goes_on_as_the_readme_says(tiny_run, go_on, preset):
     folder = tiny_run(f"experiment={preset}", "callbacks.progress_bar=null")
     go_on(folder, "trainer.max_epochs=3")
