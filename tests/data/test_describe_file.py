@@ -125,6 +125,16 @@ def test_columns_wanted_as_features_are_told_and_typed(write_csv, capsys):
     assert "'data.extra=[mood]'" in told
 
 
+def test_a_reader_that_has_seen_enough_is_no_error(write_csv):
+    path = write_csv(yfinance(make_bars(), *(f"T{n}" for n in range(20))))
+    command = [sys.executable, "-m", "src.data", str(path)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
 def test_two_files_are_told_with_the_command_for_one_model_of_both(write_csv, capsys):
     path = write_csv(yahoo(make_bars()))
     other = path.with_name("b.csv")

@@ -122,7 +122,7 @@ def check_series(
     largest = largest_usual_step(dates, frequency)
     steps = np.diff(dates).astype(np.int64)
     return [
-        *_jumps(dates, columns, frequency, steps > largest),
+        *_jumps(dates, columns, frequency, steps / max(largest, 1)),
         *_gaps(dates, frequency, steps, largest),
         *_other_frequencies(dates, frequency, steps),
         *_outside(dates, columns, frequency),
@@ -148,15 +148,18 @@ def largest_usual_step(dates: np.ndarray, frequency: str) -> int:
 
 
 def _jumps(
-    dates: np.ndarray, columns: dict[str, np.ndarray], frequency: str, is_gap: np.ndarray
+    dates: np.ndarray, columns: dict[str, np.ndarray], frequency: str, length: np.ndarray
 ) -> list[PriceWarning]:
+    """Find steps that no market makes; `length` is their time over the longest that is no hole."""
     close = columns["close"]
     if len(close) < 3 or (close <= 0).any():
         return []
     steps = np.diff(np.log(close))
     typical = 1.4826 * float(np.median(np.abs(steps)))
     sizes = np.abs(steps)
-    large = (sizes > max(_LARGEST_TRUE_STEP, _TIMES_TYPICAL * typical)) & ~is_gap
+    # Over a hole a price moves further, with the root of its length as a random walk does.
+    usual = max(_LARGEST_TRUE_STEP, _TIMES_TYPICAL * typical)
+    large = sizes > usual * np.where(length > 1, 2 * np.sqrt(length), 1)
     large &= ~_is_traded_through(columns, sizes)
     found: list[PriceWarning] = []
     back = -1

@@ -18,13 +18,16 @@ from src.data.reading.cells import NULLS
 from src.data.reading.sheet import Sheet
 
 EXPECTED = "a date such as 2018-12-31"
+# A year of two digits that is further ahead than this belongs to the century before.
+_YEARS_AHEAD = 10
 _YEAR_FIRST = re.compile(r"(\d{4})([-/.]) ?(\d{1,2})\2 ?(\d{1,2})\.?")
 # Year, month and day under their Chinese, Japanese and Korean signs.
 _YEAR_SIGNED = re.compile(
     r"(\d{4})[\u5e74\ub144] ?(\d{1,2})[\u6708\uc6d4] ?(\d{1,2})[\u65e5\uc77c]"
 )
 _YEAR_LAST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})")
-_YEAR_MONTH = re.compile(r"(\d{4})[-/.](\d{1,2})")
+_YEAR_MONTH = re.compile(r"(\d{4})[-/.M](\d{1,2})")
+_MONTH_YEAR = re.compile(r"(\d{1,2})[-/.](\d{4})")
 _COMPACT = re.compile(r"((?:19|20)\d{2})(\d{2})(\d{2})(?:[T ]?(\d{2})(\d{2})(\d{2})?Z?)?")
 _QUARTER = re.compile(r"(\d{4})[- ]?Q([1-4])")
 _WEEK = re.compile(r"(\d{4})[- ]?W(\d{2})(?:-([1-7]))?")
@@ -300,10 +303,12 @@ def _day(cell: str) -> _Day | None:
         return _week(int(match[1]), int(match[2]), int(match[3] or 1))
     if match := _YEAR_MONTH.fullmatch(cell):
         return _Day((int(match[1]), int(match[2]), 1))
+    if match := _MONTH_YEAR.fullmatch(cell):
+        return _Day((int(match[2]), int(match[1]), 1))
     if match := _NAMED_MONTH.fullmatch(cell):
         month = next((m for w, m in _MONTHS.items() if match[2].casefold().startswith(w)), 0)
-        day, year = match[1] or match[3] or "1", int(match[4])
-        return _Day((year if year > 99 else _century(year), month, int(day)))
+        day, year = match[1] or match[3] or "1", int(_with_century(np.array(int(match[4]))))
+        return _Day((year, month, int(day)))
     return None
 
 
@@ -316,8 +321,11 @@ def _week(year: int, week: int, weekday: int) -> _Day | None:
     return _Day((day.year, day.month, day.day))
 
 
-def _century(year: int) -> int:
-    return 1900 + year if year >= 70 else 2000 + year
+def _with_century(years: np.ndarray) -> np.ndarray:
+    """Complete years of two digits, none later than prices may be: 60 is 1960, not 2060."""
+    latest = datetime.date.today().year + _YEARS_AHEAD
+    written = np.where(years > 99, years, 2000 + years)
+    return np.where((years <= 99) & (written > latest), written - 100, written)
 
 
 def _time(cell: str) -> tuple[int, int | None] | None:
@@ -359,8 +367,7 @@ _ORDERS = {"dmy": (2, 1, 0), "mdy": (2, 0, 1), "ymd": (0, 1, 2)}
 
 def _in_order(numbers: np.ndarray, order: str) -> np.ndarray:
     years, months, days = (numbers[:, n] for n in _ORDERS[order])
-    years = np.where(years > 99, years, np.where(years >= 70, 1900 + years, 2000 + years))
-    return _civil(years, months, days)
+    return _civil(_with_century(years), months, days)
 
 
 def _order(

@@ -257,7 +257,7 @@ def _rows_with_price(
     prices = _take(values[price], rows)
     missing = np.isnan(prices)
     for n in np.flatnonzero(np.isinf(prices)).tolist():
-        if not _is_header(source, int(rows[n]), price):
+        if not (_is_header(source, int(rows[n]), price) or _is_event(source, int(rows[n]), price)):
             raise source.error(int(rows[n]), price, "a positive number")
         missing[n] = True
     for role in options.needed:
@@ -278,6 +278,11 @@ def _rows_with_price(
 def _is_header(source: Rows, row: int, role: str) -> bool:
     """Tell whether a cell is the name of its column once more."""
     return source.cell(row, role).casefold() == source.used[role][0].casefold()
+
+
+def _is_event(source: Rows, row: int, role: str) -> bool:
+    """Tell whether a row says `0.24 Dividend` or `4:1 Stock Split`, as Yahoo's page does."""
+    return source.cell(row, role).casefold().endswith((" dividend", " dividends", " split"))
 
 
 def _say_dropped(

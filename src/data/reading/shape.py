@@ -99,7 +99,8 @@ def _names_and_start(rows: list[list[str]]) -> tuple[int | None, int | None]:
 def _names_columns(cells: list[str]) -> bool:
     roles = {role_of(cell) for cell in spelled_out(cells) if cell}
     prices = roles.intersection(PRICES)
-    is_dated = bool(roles & {"date", "time"}) or not cells[0]
+    # yfinance puts the date below `Price`, of which the other columns are kinds.
+    is_dated = bool(roles & {"date", "time"}) or cells[0] in ("", "Price")
     return len(cells) > 1 and (len(prices) > 2 or (len(prices) > 0 and is_dated))
 
 

@@ -131,6 +131,13 @@ def test_a_hole_is_named_with_its_ends_and_weekends_are_none():
     assert kinds(walk(499), np.delete(hours, 77)) == ["gap"]
 
 
+def test_a_split_in_a_hole_is_said_and_a_price_that_doubled_over_years_is_none():
+    close, days = walk(600, sigma=0.01), weekdays(600)
+    weeks, years = np.r_[:100, 115:600], np.r_[:50, 550:600]
+    assert kinds(np.r_[close[:100], close[115:] / 10], days[weeks]) == ["split", "gap"]
+    assert kinds(np.r_[close[:50], close[550:] * 3], days[years]) == ["gap"]
+
+
 def test_other_odd_things_are_said_with_their_first_date():
     close = walk(300)
     assert said(np.r_[close, np.full(20, close[-1])])[0][:2] == (

@@ -111,3 +111,16 @@ def test_an_instant_keeps_its_second(write_csv):
     (series,) = read_file(write_csv("Date,Close\n2020-01-02 09:30:15,1\n2020-01-02 09:30:16,2\n"))
     assert series.dates[1] == np.datetime64("2020-01-02T09:30:16")
     assert series.frequency == "1 second"
+
+
+def test_a_year_of_two_digits_is_never_further_ahead_than_prices_may_be(write_csv):
+    cells = ["12/30/69", "12/31/69", "01/02/70"]
+    assert read(write_csv, cells) == ["1969-12-30T00:00", "1969-12-31T00:00", "1970-01-02T00:00"]
+    assert read(write_csv, ["30-Dec-59"]) == ["1959-12-30T00:00"]
+    assert read(write_csv, ["12/31/99", "01/03/00"])[1] == "2000-01-03T00:00"
+
+
+@pytest.mark.parametrize("style", ["%m/%Y", "%YM%m", "%Y-%m", "%b %Y"])
+def test_a_month_alone_is_its_first_day(write_csv, style):
+    cells = [date(2020, month, 1).strftime(style) for month in range(1, 13)]
+    assert read(write_csv, cells)[::11] == ["2020-01-01T00:00", "2020-12-01T00:00"]

@@ -323,6 +323,25 @@ def test_tickers_side_by_side_are_series_of_their_own(write_csv):
     assert vale.close.tolist() == [2 * close for close in BARS.close]
 
 
+def test_closes_alone_below_three_header_lines_are_a_series_each(write_csv):
+    rows = [(day, close, close * 2) for day, close in bars_of(BARS)]
+    head = [("Price", "Close", "Close"), ("Ticker", "AAPL", "TSLA"), ("Date", "", "")]
+    apple, tesla = read_file(write_csv(table([*head, *rows])))
+    assert (apple.ticker, tesla.ticker) == ("AAPL", "TSLA")
+    assert tesla.close.tolist() == [2 * close for close in BARS.close]
+
+
+@pytest.mark.parametrize("event", ["0.24 Dividend", "4:1 Stock Split"])
+def test_a_dividend_between_the_prices_is_left_out_and_said(write_csv, event):
+    header, *rows = yahoo(BARS).splitlines()
+    day = rows[20].split(",")[0]
+    rows.insert(20, ",".join([day, *[event] * 6]))
+    series = read_one(write_csv("\n".join([header, *rows])))
+    assert series.close.tolist() == BARS.adjusted
+    (warning,) = series.warnings
+    assert warning[:2] == ("dropped rows", "1 rows without a price are left out, first line 22")
+
+
 def test_a_column_of_closes_for_each_ticker_gives_a_series_each(write_csv):
     rows = [(day, close, close * 2) for day, close in bars_of(BARS)]
     first, second = read_file(write_csv(table([("Date", "PETR4.SA", "^BVSP"), *rows])))
