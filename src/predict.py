@@ -28,9 +28,12 @@ def predict(job: Job) -> dict[str, Any]:
 
 
 def show(result: dict[str, Any], job: Job) -> Iterator[Any]:
-    """Yield the table of the forecasts."""
+    """Yield what is odd in the prices, and the table of the forecasts."""
+    from rich.text import Text
+
     from src.reporting.run_tables import forecast_table
 
+    yield from map(Text, result["warnings"])
     yield forecast_table(result)
 
 

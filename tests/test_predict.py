@@ -10,6 +10,7 @@ import pytest
 from src.data import load_prices
 from src.data.reading.sources import BAR_COLUMNS
 from src.predict import main
+from src.reporting.run_tables import forecast_table
 from src.runs.opening import open_run
 
 
@@ -110,6 +111,27 @@ def test_the_table_shows_model_baseline_interval_and_coverage(predict, bars_csv,
     out = predict(f"data.path={bars_csv}", "windows=3", "level=0.8")
     for shown in ("tomorrow = today", "0.8 interval", "2018-12-31", "2506.85", "held on"):
         assert shown in out
+
+
+def test_what_is_odd_in_the_prices_is_said_with_the_forecast(predict, bars_csv, tmp_path):
+    path = tmp_path / "mistyped.csv"
+    header, *rows = bars_csv.read_text().splitlines()
+    day, opened, high, low, close, volume = rows[-1].split(",")
+    rows[-1] = ",".join([day, opened, high, low, str(100 * float(close)), volume])
+    path.write_text("\n".join([header, *rows]))
+    told = json.loads(predict(f"data.path={path}", "json=true"))["warnings"]
+    assert [line.partition(":")[0] for line in told] == ["jump", "range"]
+    assert "looks mistyped" in told[0]
+    assert "jump: 2018-12-31: " in predict(f"data.path={path}")
+    assert json.loads(predict(f"data.path={bars_csv}", "json=true"))["warnings"] == []
+
+
+@pytest.mark.parametrize("last", [-37.63, 0.0])
+def test_a_change_from_a_price_of_0_or_less_is_no_share(last):
+    row = {"last_day": "2020-04-20", "last_price": last, "baseline": last, "price": None}
+    result = {"level": None, "forecasts": [{**row, "predicted_price": 10.01}]}
+    (change,) = [c for c in forecast_table(result).columns if c.header == "change"]
+    assert list(change.cells) == [""]
 
 
 @pytest.mark.parametrize(

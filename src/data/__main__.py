@@ -223,13 +223,17 @@ def _command_for_all(
     """Return the command that trains one model on all series; "" where there is one."""
     from src.data.reading.errors import as_typed
 
+    names = [table.ticker for _, tables in described for table in tables if table.ticker]
+    # A series is in one file alone, and one that was asked for is no model of several.
     if sum(len(tables) for _, tables in described) < 2:
         return ""
-    words = _typed({key: value for key, value in given.items() if key != "ticker"})
+    if "ticker" in given or len(set(names)) < len(names):
+        return ""
+    words = _typed(given)
     if any(len(tables) > 1 for _, tables in described):
         words.append("data.tickers=all")
-    names = ",".join(as_typed("", file).removeprefix("=") for file in files)
-    path = as_typed("data.path", files[0]) if len(files) == 1 else f"'data.path=[{names}]'"
+    listed = ",".join(as_typed("", file).removeprefix("=") for file in files)
+    path = as_typed("data.path", files[0]) if len(files) == 1 else f"'data.path=[{listed}]'"
     return " ".join(["python -m src.train experiment=price_lstm", path, *words])
 
 

@@ -167,10 +167,11 @@ def forecast_table(result: Mapping[str, Any]) -> Table:
     for header in headers:
         table.add_column(header, justify="right", no_wrap=True)
     for row in rows:
-        change = row["predicted_price"] / row["last_price"] - 1
+        last, predicted = row["last_price"], row["predicted_price"]
         cells = [str(row["ticker"])] if names else []
         cells += [str(row["last_day"]), _price(row["baseline"]), _price(row["predicted_price"])]
-        cells.append(f"{change:+.2%}")
+        # A share of a price of 0 or less, as oil had, says nothing.
+        cells.append(f"{predicted / last - 1:+.2%}" if last > 0 else "")
         if level is not None:
             cells.append(" to ".join(map(_price, row["interval"])))
         if known:

@@ -36,8 +36,8 @@ def forecasts(
         level: share of days that the interval should cover.
 
     Returns:
-        Plain values: `forecasts`, a dict for each window, and how the intervals fared on the run's
-        test part.
+        Plain values: `forecasts`, a dict for each window, `warnings` of what is odd in the prices,
+        and how the intervals fared on the run's test part.
 
     Raises:
         ValueError: the run, the prices or an option cannot be used.
@@ -47,10 +47,13 @@ def forecasts(
     run = open_run(ckpt_path)
     run.refuse_made_up_bars()
     rows: list[dict[str, Any]] = []
+    warnings: list[str] = []
     for predictor, days, table in _tables(run, path, reading or ReadOptions()):
         name = {"ticker": table.ticker} if run.facts.series else {}
         shown = predictor.windows_of_table(table, last)
         done = predictor.forecast(shown, level)
+        whose = f"{table.ticker}: " if name else ""
+        warnings += [f"{whose}{w.kind}: {w.text}" for w in table.warnings]
         closes, first = table.close, len(table.close) - len(shown.closes)
         for n, day in enumerate(days[first:]):
             after = first + n + 1
@@ -70,6 +73,7 @@ def forecasts(
         "run": ckpt_path,
         "step": step_of(run.facts.frequency or "daily"),
         **_calibration(run.calibration, level),
+        "warnings": warnings,
         "forecasts": rows,
     }
 

@@ -144,3 +144,11 @@ def test_two_files_are_told_with_the_command_for_one_model_of_both(write_csv, ca
         f"one model of all of them: python -m src.train experiment=price_lstm 'data.path=[{path},"
         in told
     )
+
+
+def test_two_years_of_a_series_are_no_model_of_several(write_csv, capsys):
+    path = write_csv(cotahist(BARS))
+    other = path.with_name("b.csv")
+    other.write_text(path.read_text())
+    assert "one model of all" not in run(capsys, path, str(other), "ticker=PETR4")
+    assert "one model of all" not in run(capsys, path, str(other))

@@ -209,6 +209,9 @@ def _describe_jump(
         return PriceWarning(
             "jump", f"{where}, {times}, and back on {later}: {words}", n + 1, is_large
         )
+    if _is_alone(columns, n) or _is_alone(columns, n + 1):
+        text = f"{where}, {times}, and far from the other prices of its bar: looks mistyped"
+        return PriceWarning("jump", text, n + 1, is_large)
     ratio = _split_ratio(columns, n) if is_fine else None
     if ratio is None:
         words = "no market moves so" if is_fine else "large, but prices move in large steps here"
@@ -216,6 +219,14 @@ def _describe_jump(
     words = f"1 to {ratio:g}" if factor < 1 else f"{ratio:g} to 1, reversed"
     text = f"{where}, {times}: looks like a split of {words}, not adjusted"
     return PriceWarning("split", text, n + 1, True)
+
+
+def _is_alone(columns: dict[str, np.ndarray], n: int) -> bool:
+    """Tell whether a close is beyond what its bar spans by a factor that no market makes."""
+    if not {"high", "low"} <= columns.keys():
+        return False
+    close, high, low = (float(columns[name][n]) for name in ("close", "high", "low"))
+    return low > 0 and max(close / high, low / close) > np.exp(_LARGEST_TRUE_STEP)
 
 
 def _finest_step(close: np.ndarray, n: int) -> float:

@@ -76,6 +76,16 @@ def test_a_price_that_jumps_and_is_back_looks_mistyped(factor):
     assert "looks mistyped" in warning.text
 
 
+@pytest.mark.parametrize("row", [0, -1])
+def test_a_close_far_from_its_bar_is_mistyped_at_either_end_too(row):
+    close = walk(300, sigma=0.01)
+    bars = {"open": close.copy(), "high": 1.01 * close, "low": 0.99 * close}
+    close[row] *= 100
+    jump, _ = said(close, **bars)
+    assert (jump.kind, jump.is_fatal) == ("jump", True)
+    assert jump.text.endswith("looks mistyped")
+
+
 def test_a_split_after_a_strong_day_is_told_by_its_opening():
     close = walk(300, sigma=0.01)
     close[150:] *= 1.125 / 5
