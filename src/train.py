@@ -17,7 +17,8 @@ def train(job: Job) -> None:
     # Imported here: --help and --cfg answer at once, without torch; so does a slip in data.path.
     from src.data.reading.ahead import refuse_unreadable
 
-    refuse_unreadable(job.config.data)
+    if job.config.get("resume") in (None, "auto"):  # a run that goes on has data of its own
+        refuse_unreadable(job.config.data)
     from src.runs.run import run
 
     run(job.config, job.choices, job.overrides)

@@ -4,7 +4,9 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import yaml
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from src.config import CONFIG_DIR
@@ -31,16 +33,29 @@ def asked_for(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
     Returns:
         Values; of a group named on the line that tells how a run is trained, the whole of it.
     """
-    keys = [override.key_or_group for override in parse(overrides)]
+    parsed = parse(overrides)
+    keys = [override.key_or_group for override in parsed]
+    keys += [group for override in parsed for group in _groups_of_preset(override)]
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
         default = dict(leaves(settled(own_part(compose("train")))))
     values = dict(leaves(config))
     asked = {k: v for k, v in values.items() if k not in default or default[k] != v}
     for key in keys:
         asked |= {k: v for k, v in values.items() if k == key or k.startswith(f"{key}.")}
-    whole = {k: OmegaConf.to_container(config[k], resolve=True) for k in keys if k in HOW}
+    asked |= {o.key_or_group: None for o in parsed if o.is_delete()}
+    whole = {k: plain(config.get(k) or OmegaConf.create()) for k in keys if k in HOW}
     parts = {k: v for k, v in asked.items() if k.split(".")[0] not in (*WHERE, *whole)}
     return whole | parts
+
+
+def _groups_of_preset(override: Override) -> list[str]:
+    """Return the groups that `experiment=<preset>` chooses an option of, but for `HOW`."""
+    file = CONFIG_DIR / override.key_or_group / f"{override.value()}.yaml"
+    if override.key_or_group != "experiment" or not file.is_file():
+        return []
+    entries = yaml.safe_load(file.read_text()).get("defaults", ())
+    groups = [key.split("/")[-1] for entry in entries if isinstance(entry, dict) for key in entry]
+    return [group for group in groups if group not in HOW]
 
 
 def going_on(

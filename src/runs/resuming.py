@@ -111,6 +111,8 @@ def find_resumption(
         done = {"max_epochs": state["epoch"], "max_steps": run.checkpoint["global_step"]}
         asked |= _lifted(stored["trainer"], asked, done)
     now, changes = going_on(stored, asked)
+    if (now.get("callbacks") or {}).get("last_state", True) is None:
+        raise ValueError("resume: callbacks.last_state is what a run goes on by, and has to stay")
     checkpoint = run.checkpoint_path if has_state else None
     new = OmegaConf.create({**now, "resume": None})
     check_values(new)

@@ -290,7 +290,8 @@ def _print_ending(run: _Started, config: DictConfig) -> None:
         return say(*gradients[:1], f"run folder: {folder}")
     say(*gradients)
     say(*written_lines(folder, [name for name in WRITTEN if (folder / name).is_file()]))
-    say(*next_lines(folder, config.log_dir, not is_made_up(run.datamodule.features, config)))
+    made_up = is_made_up(run.datamodule.features, report["config"])
+    say(*next_lines(folder, str(folder.parent.parent), not made_up))
 
 
 def _run_folder(config: DictConfig, choices: Mapping[str, Any], overrides: list[str]) -> Path:

@@ -105,6 +105,39 @@ def test_what_says_the_same_as_the_run_is_no_change(tiny_run, go_on):
     assert report_of(folder)["resumed"][0]["changes"] == ["trainer.max_epochs: 1 -> 2"]
 
 
+def test_what_a_preset_chooses_counts_also_where_it_is_what_no_preset_says(tiny_run, go_on):
+    folder = tiny_run(*LSTM)
+    with pytest.raises(ValueError, match=r"resume: .*makes it another run"):
+        go_on(folder, "experiment=bars_transformer", "trainer.max_epochs=2")
+
+
+def test_a_callback_that_is_taken_away_is_gone_and_said_to_be(tiny_run, go_on):
+    folder = tiny_run(*LSTM)
+    go_on(folder, "~callbacks.early_stopping", "trainer.max_epochs=2")
+    assert report_of(folder)["config"]["callbacks"]["early_stopping"] is None
+    changes = report_of(folder)["resumed"][0]["changes"]
+    assert "callbacks.early_stopping.patience: 5 -> None" in changes
+
+
+@pytest.mark.parametrize("override", ["~callbacks.last_state", "callbacks.last_state=null"])
+def test_what_a_run_goes_on_by_cannot_be_taken_away(tiny_run, go_on, override):
+    folder = tiny_run(*LSTM)
+    with pytest.raises(ValueError, match=r"resume: callbacks\.last_state .* has to stay"):
+        go_on(folder, override, "trainer.max_epochs=2")
+
+
+def test_what_makes_it_another_run_is_refused_also_when_taken_away(tiny_run, go_on):
+    folder = tiny_run(*LSTM)
+    with pytest.raises(ValueError, match=r"pooling\..* -> None makes it another run"):
+        go_on(folder, "~pooling", "trainer.max_epochs=2")
+
+
+def test_a_run_elsewhere_names_its_own_folders_for_the_next_commands(tiny_run, go_on, capfd):
+    folder = tiny_run(*LSTM)
+    go_on(folder, "trainer.max_epochs=2", "log_dir=elsewhere")
+    assert f"tensorboard --logdir {folder.parent.parent}\n" in capfd.readouterr().out
+
+
 def test_another_learning_rate_is_applied(tiny_run, go_on):
     folder = tiny_run(*LSTM)
     before = state_of(folder)["state_dict"]
