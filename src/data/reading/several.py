@@ -43,6 +43,8 @@ def load_series(
     if path is None:
         if tickers is not None:
             raise ValueError(f"data.tickers needs data.path: {source} is one series")
+        if options.ticker is not None:
+            raise ValueError(f"data.ticker needs data.path: {source} is one series")
         if options.extra:
             raise ValueError(f"data.extra needs data.path: {source} has no further columns")
         return (load_prices(source, columns=columns),)

@@ -76,6 +76,8 @@ def read_file(path: str | Path, options: ReadOptions | None = None) -> list[Pric
         DataError: If the file or a cell in it is not what it should be.
     """
     file, options = Path(path).expanduser(), options or ReadOptions()
+    if file.exists() and not (file.is_file() or file.is_dir()):  # it may never end, or never begin
+        raise DataError(file, 1, 1, "a device or a pipe", "a CSV file")
     if is_cotahist(file):
         return read_cotahist(file, options)
     if is_parquet(file):

@@ -64,6 +64,11 @@ def test_of_a_cotahist_the_wanted_tickers_alone_are_kept(tmp_path):
     assert len(both[0]) == len(both[1]) == len(A)
 
 
+def test_a_ticker_of_no_file_is_refused_and_not_ignored():
+    with pytest.raises(ValueError, match=r"data\.ticker needs data\.path: sp500 is one series"):
+        load_series("sp500", None, options=ReadOptions(ticker="SPY"))
+
+
 @pytest.mark.parametrize(
     ("path", "tickers", "expected"),
     [

@@ -1,5 +1,6 @@
 """Wrong files end in one line that names file, row and column; odd but clear ones are read."""
 
+import os
 import pickle
 
 import numpy as np
@@ -82,6 +83,13 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
         load_prices(path=str(tmp_path / "none.csv"))
     with pytest.raises(DataError, match=r":1:1: found a folder, expected a CSV file"):
         load_prices(path=str(tmp_path))
+
+
+def test_a_device_and_a_pipe_are_refused_and_never_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in ("/dev/zero", str(tmp_path / "pipe")):
+        with pytest.raises(DataError, match=r":1:1: found a device or a pipe, expected a CSV"):
+            load_prices(path=path)
 
 
 ACCEPTED_FILES = {
