@@ -264,3 +264,6 @@ def _refuse_other_weights(own: Mapping[str, Any], given: Mapping[str, Any]) -> N
         shapes = tuple(own[name].shape), tuple(getattr(given[name], "shape", ()))
         if shapes[0] != shapes[1]:
             raise ValueError(f"{name} is {shapes[0]} in the model, {shapes[1]} in the checkpoint")
+        if own[name].is_floating_point() != given[name].is_floating_point():  # would be cut off
+            kinds = own[name].dtype, given[name].dtype
+            raise ValueError(f"{name} is {kinds[0]} in the model, {kinds[1]} in the checkpoint")

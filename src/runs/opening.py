@@ -252,7 +252,7 @@ class Run:
         except Exception as error:
             raise CheckpointError(
                 f"{self.checkpoint_path} was not written by this version: "
-                f"{type(error).__name__}: {error}"
+                f"{type(error).__name__}: {_first_line(error)}"
             ) from None
 
     @cached_property
@@ -273,7 +273,7 @@ class Run:
         # Sizes that no memory holds, keys that are missing: whatever it is, the file is at fault.
         except Exception as error:
             raise CheckpointError(
-                f"{self.checkpoint_path} does not fit its config: {error}"
+                f"{self.checkpoint_path} does not fit its config: {_first_line(error)}"
             ) from None
         return module.eval()
 
@@ -303,7 +303,7 @@ class Run:
             raise
         except Exception as error:  # such as a number as data.path
             raise CheckpointError(
-                f"{self.checkpoint_path}: its config builds no data: {error}"
+                f"{self.checkpoint_path}: its config builds no data: {_first_line(error)}"
             ) from None
         if schedule := schedule_of(datamodule):
             schedule.step = self.checkpoint["global_step"]
@@ -416,6 +416,12 @@ class Run:
     @property
     def _is_made_up(self) -> bool:
         return is_made_up(self.facts.features, self.config)
+
+
+def _first_line(error: Exception) -> str:
+    """Return what an error says in one line; OmegaConf's say more, and some begin with none."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next(filter(None, lines), type(error).__name__)
 
 
 def is_made_up(features: str, config: Mapping[str, Any]) -> bool:

@@ -109,6 +109,8 @@ CHANGED = [
     ("hyper_parameters.config.model.hidden_size", 10**9, "from 1 to 65536, got 1000000000"),
     ("hyper_parameters.config.model", None, "does not fit its config"),
     ("hyper_parameters.config.norm", "x", "does not fit its config"),
+    ("hyper_parameters.config.model", [], "does not fit its config: "),
+    ("hyper_parameters.config.data", {}, "Missing key context_length"),
     ("hyper_parameters.config.data", None, "data in its config is no mapping"),
     ("hyper_parameters.config.schedule", 7, "schedule in its config is no mapping"),
     ("hyper_parameters.config.model.num_layers", 10**6, "from 1 to 1000, got 1000000"),
@@ -150,6 +152,18 @@ def test_weights_of_another_model_are_named_by_the_first_that_differs(kept_run, 
     checkpoint["hyper_parameters"]["config"]["model"]["hidden_size"] = 7
     torch.save(checkpoint, tmp_path / "other.ckpt")
     expected = r"model\.encoder\.rnn\.weight_ih_l0 is \(28, 1\) in the model, \(200, 1\) in the"
+    with pytest.raises(CheckpointError, match=expected):
+        _ = open_run(tmp_path / "other.ckpt").module
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.complex64])
+def test_weights_of_another_kind_of_number_are_refused_and_not_cut_off(kept_run, tmp_path, kind):
+    checkpoint = torch.load(open_run(kept_run("experiment=price_lstm")).checkpoint_path)
+    del checkpoint["format"]
+    name = "model.encoder.rnn.weight_ih_l0"
+    checkpoint["state_dict"][name] = checkpoint["state_dict"][name].to(kind)
+    torch.save(checkpoint, tmp_path / "other.ckpt")
+    expected = rf"weight_ih_l0 is torch\.float32 in the model, {kind} in the checkpoint"
     with pytest.raises(CheckpointError, match=expected):
         _ = open_run(tmp_path / "other.ckpt").module
 
