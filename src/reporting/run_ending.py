@@ -68,8 +68,7 @@ def gradient_lines(report: Mapping[str, Any]) -> Iterator[str]:
     if not alarms:
         yield f"Gradients: healthy, nothing to act on ({batches})."
         for finding in diagnosis["findings"]:
-            if finding["fraction"] >= _MANY_ZEROS:
-                place = finding["parameter"] or finding["module"] or "model"
+            if (place := finding["parameter"]) and finding["fraction"] >= _MANY_ZEROS:
                 share = f"{finding['fraction']:.1%} of its gradient"
                 yield f"  No alarm, but worth knowing: {finding['cause']} in {place}, {share}."
         return

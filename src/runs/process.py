@@ -50,6 +50,7 @@ def log_to_terminal() -> None:
     # torch 2.13 deprecates a check that Lightning 2.6 makes at every start.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*is smaller than the logging interval.*")
     # A run that goes on writes where it wrote before: a run's folder is nobody else's.
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
     for name in ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning"):
