@@ -30,7 +30,7 @@ train: setup ## Train the transformer with pooling on 20 years of S&P 500 bars
 sweep: setup-dev ## Which pooling, which norm? 4 x 2 x 3 seeds and a report; RESUME=true goes on
 	$(BIN)/python -m src.train -m sweep=poolings hydra/launcher=joblib sweep.resume=$(or $(RESUME),false)
 
-claims: setup-dev ## Settle the 17 claims: 875 runs, some two hours; RESUME=true goes on
+claims: setup-dev ## Settle the 17 claims: 875 runs, two hours by estimate; RESUME=true goes on
 	$(BIN)/python -m src.train -m sweep=claims log_dir=lightning_logs/claims hydra/launcher=joblib sweep.resume=$(or $(RESUME),false)
 	$(BIN)/python -m benchmarks.claims lightning_logs/claims
 
@@ -38,7 +38,7 @@ claims-quick: setup-dev ## The direction of each verdict in some twenty minutes
 	$(BIN)/python -m src.train -m sweep=claims_quick log_dir=lightning_logs/claims_quick hydra/launcher=joblib sweep.resume=$(or $(RESUME),false)
 	$(BIN)/python -m benchmarks.claims lightning_logs/claims_quick --out lightning_logs/claims_quick
 
-test: setup-dev ## Run the default tests: about five minutes on two cores
+test: setup-dev ## Run the default tests: about four minutes on two cores
 	$(BIN)/python -m pytest -m 'not slow' --numprocesses 2
 
 test-full: setup-dev ## Run every test
