@@ -68,6 +68,8 @@ def gradient_lines(report: Mapping[str, Any]) -> Iterator[str]:
     if not alarms:
         yield f"Gradients: healthy, nothing to act on ({batches})."
         for finding in diagnosis["findings"]:
+            if finding["cause"] == "structural":  # the true gradient is zero in any such model
+                continue
             if (place := finding["parameter"]) and finding["fraction"] >= _MANY_ZEROS:
                 share = f"{finding['fraction']:.1%} of its gradient"
                 yield f"  No alarm, but worth knowing: {finding['cause']} in {place}, {share}."

@@ -34,7 +34,8 @@ def test_a_run_without_anything_to_train_says_so():
 def test_a_healthy_run_has_one_line():
     few = FINDING | {"benign": True, "fraction": 0.33}
     whole = FINDING | {"benign": True, "cause": "not_learning", "parameter": None}
-    (line,) = gradient_lines({"diagnosis": {"findings": [few, whole], "num_batches": 8}})
+    bias = FINDING | {"benign": True, "cause": "structural", "fraction": 1.0}
+    (line,) = gradient_lines({"diagnosis": {"findings": [few, whole, bias], "num_batches": 8}})
     assert line == "Gradients: healthy, nothing to act on (replayed batches: 8)."
 
 
