@@ -17,7 +17,7 @@ setup-dev: $(VENV)/.installed-dev ## The same, with what the tests need
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[baselines]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

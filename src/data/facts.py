@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from src.data.datamodule import PriceDataModule
+from src.data.history import CloseHistory, history_of
 from src.data.preparation import FEATURES
 from src.data.scaling import (
     INPUTS,
@@ -103,6 +104,11 @@ class DataFacts:
     def persistence(self) -> Persistence:
         """How "tomorrow = today" reads as a scaled prediction."""
         return persistence_of(self.target_scaling)
+
+    @property
+    def history(self) -> CloseHistory | None:
+        """How windows show past closes; None where they show none, or those of several series."""
+        return history_of(self.input_scaling, self.target_scaling)
 
     @property
     def extra_names(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ def parts_used(model: Any) -> frozenset[str]:
         model: A model, its class, or a `functools.partial` of the class.
 
     Returns:
-        Names of `PARTS`, and `persistence` for a model that has to know it.
+        Names of `PARTS`, and `persistence` or `history` for a model that has to know it.
     """
     return getattr(model, "func", model).uses
 
@@ -57,6 +57,23 @@ class Persistence(Protocol):
     @property
     def offset(self) -> float:
         """Target value of an input of 0."""
+
+
+class History(Protocol):
+    """How windows show past closes, and how a forecast of their log return is scaled."""
+
+    @property
+    def horizon(self) -> int:
+        """How many bars ahead the target lies."""
+
+    def log_closes(self, x_btf: Tensor) -> Tensor:
+        """Return log closes (B, T), float64, over the window's last, of windows (B, T, F)."""
+
+    def scaled(self, log_return: Tensor) -> Tensor:
+        """Return log returns as scaled targets, of the same shape."""
+
+    def raw(self, scaled: Tensor) -> Tensor:
+        """Return scaled targets as log returns, of the same shape."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from src.models.contract import PARTS, DropoutRates, Persistence, RegressorOutput, parts_used
+from src.models.contract import (
+    PARTS,
+    DropoutRates,
+    History,
+    Persistence,
+    RegressorOutput,
+    parts_used,
+)
 from src.models.masking import blank_padding, check_mask, last_real_step
 from src.models.norm import Norm
 from src.models.pooling import Pooling
@@ -28,6 +35,7 @@ def build_regressor(
     feature_mean: Tensor | None = None,
     feature_std: Tensor | None = None,
     persistence: Persistence | None = None,
+    history: History | None = None,
 ) -> nn.Module:
     """Compose a regressor from one option per part and the facts of the data.
 
@@ -44,6 +52,7 @@ def build_regressor(
         feature_mean: Mean of each feature over the training split, shape (F,).
         feature_std: Standard deviation of each feature over the training split, shape (F,).
         persistence: How "tomorrow = today" reads in the units of input and target.
+        history: How windows show past closes; None where they do not.
 
     Returns:
         A module that maps (B, T, F) and an optional mask (B, T) to a `RegressorOutput`.
@@ -55,6 +64,8 @@ def build_regressor(
     parts: dict[str, Any] = {}
     if "persistence" in uses:
         parts["persistence"] = persistence
+    if "history" in uses:
+        parts["history"] = history
     if "norm" in uses:
         parts["norm"] = norm(
             num_features,

@@ -24,7 +24,7 @@ def length_line(report: Mapping[str, Any]) -> str:
     """Say what ended a training, and when it was best.
 
     Args:
-        report: a run's: `ended_by`, `best`, `validation`.
+        report: a run's: `ended_by`, `best`, `validation`, `fitting`.
 
     >>> length_line({
     ...     "ended_by": "trainer.max_epochs",
@@ -35,7 +35,7 @@ def length_line(report: Mapping[str, Any]) -> str:
     """  # noqa: E501
     best, validation = report["best"], report.get("validation") or []
     if "ended_by" not in report:
-        return "Nothing to train."
+        return fitting_line(report["fitting"]) if "fitting" in report else "Nothing to train."
     epochs = count_of(best["epochs_trained"], "epoch")
     to = "until " if report["ended_by"].startswith("trainer.") else "ended by "
     line = f"Trained {epochs}, {best['steps_trained']:,} steps, {to}{report['ended_by']}."
@@ -49,6 +49,26 @@ def length_line(report: Mapping[str, Any]) -> str:
         side = "below" if skill >= 0 else "above"
         line += f', RMSE {abs(skill):.1%} {side} that of "tomorrow = today"'
     return line + "."
+
+
+def fitting_line(fitting: Mapping[str, Any]) -> str:
+    """Say how a model that is fitted, not trained, was tuned.
+
+    Args:
+        fitting: a report's: the options `chosen`, and all `tried` with their `val_loss`.
+
+    >>> tried = [{"lags": 1, "val_loss": 0.5}, {"lags": 2, "val_loss": 0.25}]
+    >>> fitting_line({"chosen": {"lags": 2}, "tried": tried})
+    'Fitted to the training part; lags=2, the best of 2 by validation loss (0.2500 to 0.5000).'
+    """
+    chosen, tried = fitting["chosen"], fitting["tried"]
+    if not chosen:
+        return "Fitted to the training part; nothing to tune."
+    options = " ".join(f"{key}={value}" for key, value in chosen.items())
+    losses = [candidate["val_loss"] for candidate in tried]
+    spread = f" ({min(losses):.4f} to {max(losses):.4f})" if len(tried) > 1 else ""
+    best = f"the best of {len(tried)} by validation loss" if len(tried) > 1 else "the only one"
+    return f"Fitted to the training part; {options}, {best}{spread}."
 
 
 def gradient_lines(report: Mapping[str, Any]) -> Iterator[str]:
@@ -105,16 +125,20 @@ def written_lines(folder: Path, present: Sequence[str]) -> Iterator[str]:
             yield f"  {name:22} {meaning}"
 
 
-def next_lines(folder: Path, log_dir: str, forecasts: bool) -> Iterator[str]:
+def next_lines(
+    folder: Path, log_dir: str, forecasts: bool, gradients: bool = True
+) -> Iterator[str]:
     """Yield what to type next.
 
     Args:
         folder: the run's.
         log_dir: where all runs are.
         forecasts: whether the run forecasts prices that a market has.
+        gradients: whether it was trained by steps, which can be diagnosed.
     """
     yield "Next:"
-    yield f"  python -m src.diagnose {folder}"
+    if gradients:
+        yield f"  python -m src.diagnose {folder}"
     if forecasts:
         yield f"  python -m src.predict {folder} data.path=<your prices.csv>"
     yield f"  tensorboard --logdir {log_dir}"

@@ -18,6 +18,7 @@ from src.data.facts import DataFacts
 from src.data.identity import identity_of
 from src.interventions.schedule import Schedule
 from src.models.contract import PARTS, parts_used
+from src.models.fitted.fitted import FittedRegressor
 from src.models.regressor import build_regressor
 from src.runs.checkpoint import AtomicCheckpointIO
 from src.runs.folder import CHECKPOINTS
@@ -99,7 +100,10 @@ def build_module(config: DictConfig, data: PriceDataModule | DataFacts) -> Regre
             feature_mean=facts.feature_mean,
             feature_std=facts.feature_std,
             persistence=facts.persistence,
+            history=facts.history,
         )
+        if facts is not data and isinstance(model, FittedRegressor):
+            model.refuse_missing_packages()
     prior = build(config.pooling_prior)
     if prior is not None:
         prior.check(getattr(model, "pooling", None))

@@ -100,18 +100,19 @@ def _diagnose(
     num_batches: int,
     trial_seconds: float | None,
 ) -> dict[str, Any]:
+    if not any(p.requires_grad for p in module.parameters()):
+        raise ValueError("no gradient step moves this model: it has no gradients to diagnose")
     loader = datamodule.train_dataloader()
     taken = max(num_batches, MOST_TRIED) if trial_seconds is not None else num_batches
     tried = [batch for batch, _ in zip(loader, range(taken), strict=False)]
     batches = tried[:num_batches]
     module.train()
-    parameters = any(p.requires_grad for p in module.parameters())
-    optimizer = module.configure_optimizers() if parameters else None
+    optimizer = module.configure_optimizers()
     names = datamodule.feature_names
     rare = datamodule.rare_feature_names
     diagnosis = diagnose(module, batches, _loss, optimizer, feature_names=names, rare_features=rare)
     trials = None
-    if trial_seconds is not None and parameters:
+    if trial_seconds is not None:
         found = what_would_help(
             module, tried, _loss, optimizer, seconds=trial_seconds, feature_names=names
         )

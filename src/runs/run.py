@@ -38,6 +38,7 @@ from src.runs.build import (
 from src.runs.calibration import write_calibration
 from src.runs.checkpoint import load_checkpoint
 from src.runs.diagnosis import in_our_terms
+from src.runs.fitting import fit_model, keep
 from src.runs.folder import (
     RUN_FOLDER_VARIABLE,
     create_run_folder,
@@ -224,7 +225,10 @@ def _train(run: _Started) -> None:
     """Train, then put the best weights into the module."""
     trainer, module = run.trainer, run.module
     if not any(p.requires_grad for p in module.parameters()):
+        if fitting := fit_model(module, run.datamodule):
+            run.report["fitting"] = fitting
         trainer.validate(module, datamodule=run.datamodule, verbose=False)
+        keep(trainer, run.folder)
         return
     checkpoint = run.goes_on.checkpoint if run.goes_on else None
     with _restoring(trainer, checkpoint):
@@ -291,7 +295,8 @@ def _print_ending(run: _Started, config: DictConfig) -> None:
     say(*gradients)
     say(*written_lines(folder, [name for name in WRITTEN if (folder / name).is_file()]))
     made_up = is_made_up(run.datamodule.features, report["config"])
-    say(*next_lines(folder, str(folder.parent.parent), not made_up))
+    by_steps = "ended_by" in report
+    say(*next_lines(folder, str(folder.parent.parent), not made_up, by_steps))
 
 
 def _run_folder(config: DictConfig, choices: Mapping[str, Any], overrides: list[str]) -> Path:

@@ -46,6 +46,7 @@ def assert_a_gradient_step_moves_the_parameters(regressor, x_btf):
 def test_the_groups_hold_the_options_that_are_documented():
     recurrent, transformers = {"gru", "lstm", "rnn"}, {"", "_small", "_tiny"}
     named = recurrent | {f"transformer{size}" for size in transformers} | {"linear", "naive"}
+    named |= {"drift", "seasonal_naive", "autoregression", "ridge", "boosting", "arima"}
     assert named <= set(options("model"))
     assert {"encoder", "input", "none", "projection", "strong"} <= set(options("dropout"))
     assert {"none", "layer", "feature", "reversible"} <= set(options("norm"))
@@ -87,7 +88,7 @@ def test_naive_needs_nothing_but_the_persistence():
 
 @pytest.mark.parametrize("group", ["model", "pooling", "norm"])
 def test_yaml_files_spell_out_every_option_of_what_they_build(group):
-    from_builder = {"dropout", "norm", "feature_mean", "feature_std", "persistence"}
+    from_builder = {"dropout", "norm", "feature_mean", "feature_std", "persistence", "history"}
     of_other_cells = {"gru": {"forget_bias"}, "rnn": {"forget_bias"}}
     for option in options(group):
         config = load(group, option)
