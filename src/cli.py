@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 
 from src.config.keys import Keys, command_keys, help_text, quoted
 from src.files import harmless
+from src.importing import importing
 
 _LONGEST_LINE = 1000
 
@@ -235,8 +236,9 @@ def _written(value: Any, default: Any) -> str:
 
 def _composed(name: str, overrides: list[str]) -> Job:
     # Imported here: --help answers without Hydra.
-    from src.config.compose import compose_line, own_part
-    from src.config.trust import settled
+    with importing():
+        from src.config.compose import compose_line, own_part
+        from src.config.trust import settled
 
     config = compose_line(name, overrides)
     choices = {k: v for k, v in config.hydra.runtime.choices.items() if k != "sweep"}

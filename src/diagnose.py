@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from src.cli import Command, Job
+from src.importing import importing
 
 OWN = ("ckpt_path", "batches", "trials", "seconds", "check", "baseline", "sarif", "json")
 
@@ -30,7 +31,8 @@ def diagnose(job: Job) -> dict[str, Any]:
     if config.ckpt_path and parts:
         raise ValueError(f"give one run folder, or overrides alone; got {' '.join(parts)}")
     # Imported here: a slip on the command line is answered at once, without torch.
-    from src.runs.diagnosis import diagnose_fresh, diagnose_run
+    with importing():
+        from src.runs.diagnosis import diagnose_fresh, diagnose_run
 
     asked = (config.batches, config.seconds if config.trials else None)
     if config.ckpt_path:

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from src.cli import Command, Job
+from src.importing import importing
 
 
 def evaluate(job: Job) -> dict[str, Any]:
     """Return the scores of the model and of "tomorrow = today" on one part of the run's data."""
     # Imported here: a slip on the command line is answered at once, without torch.
-    from src.runs.evaluation import score_run
+    with importing():
+        from src.runs.evaluation import score_run
 
     return score_run(job.config.ckpt_path, job.config.split, job.config)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from src.cli import Command, Job
+from src.importing import importing
 
 NEEDS = {
     "model.safetensors": "weights; any safetensors reader",
@@ -20,7 +21,8 @@ NEEDS = {
 def export(job: Job) -> dict[str, Any]:
     """Write the files; return their folder, sizes and differences from PyTorch."""
     # Imported here: a slip on the command line is answered at once, without torch.
-    from src.serving.formats import export_run
+    with importing():
+        from src.serving.formats import export_run
 
     folder, differences = export_run(job.config.ckpt_path, job.config.dir, job.config.ticker)
     sizes = {name: (folder / name).stat().st_size for name in NEEDS}

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from src.cli import Command, Job
+from src.importing import importing
 
 
 def gates(job: Job) -> dict[str, Any]:
     """Draw the gates into the run folder; return the picture's path and the numbers."""
     # Imported here: a slip on the command line is answered at once, without torch.
-    from src.runs.gate_drawing import draw_gates
+    with importing():
+        from src.runs.gate_drawing import draw_gates
 
     config = job.config
     picture, answers = draw_gates(config.ckpt_path, config.split, config.window)

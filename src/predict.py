@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from src.cli import Command, Job
+from src.importing import importing
 
 
 def predict(job: Job) -> dict[str, Any]:
     """Return a forecast for each window, and how its intervals fared on the run's test part."""
     # Imported here: a slip on the command line is answered at once, without torch.
-    from src.data.reading.sources import ReadOptions
-    from src.serving.forecasts import forecasts
+    with importing():
+        from src.data.reading.sources import ReadOptions
+        from src.serving.forecasts import forecasts
 
     config = job.config
     path, said = config.data["path"], {k: v for k, v in config.data.items() if k != "path"}

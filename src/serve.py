@@ -4,12 +4,14 @@ python -m src.serve lightning_logs/<experiment>/<run> port=8000
 """
 
 from src.cli import Command, Job
+from src.importing import importing
 
 
 def serve(job: Job) -> None:
     """Load the checkpoint once, and answer."""
     # Imported here: a slip on the command line is answered at once, without torch.
-    from src.serving.server import build_server
+    with importing():
+        from src.serving.server import build_server
 
     config = job.config
     server, listening = build_server(

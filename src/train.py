@@ -9,17 +9,20 @@ python -m src.train resume=lightning_logs/<experiment>/<run> trainer.max_epochs=
 from collections.abc import Sequence
 
 from src.cli import Command, Job
+from src.importing import importing
 from src.runs.stopping import listening
 
 
 def train(job: Job) -> None:
     """Train what the config describes, and leave a run folder."""
     # Imported here: --help and --cfg answer at once, without torch; so does a slip in data.path.
-    from src.data.reading.ahead import refuse_unreadable
+    with importing():
+        from src.data.reading.ahead import refuse_unreadable
 
     if job.config.get("resume") in (None, "auto"):  # a run that goes on has data of its own
         refuse_unreadable(job.config.data)
-    from src.runs.run import run
+    with importing():
+        from src.runs.run import run
 
     run(job.config, job.choices, job.overrides)
 

@@ -10,10 +10,11 @@ from tests.test_cli import COMMANDS
 ROOT = Path(__file__).parent.parent
 SRC = ROOT / "src"
 
-FLOOR = {"files", "terminal"}
+FLOOR = {"files", "importing", "terminal"}
 PARTS = {"data", "models", "diagnostics", "interventions", "training", "callbacks", "board"}
 MAY_USE = {
     "files": set(),
+    "importing": set(),
     "terminal": {"files"},
     "data": FLOOR,
     "models": FLOOR,

@@ -11,6 +11,8 @@ import uvicorn
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from src.importing import importing
+
 HEADER_SECONDS = 10.0
 """How long the head of a request may take, from its first byte or the connection on."""
 DRAIN_SECONDS = 1.0
@@ -132,10 +134,11 @@ def build_server(
     listening = _listen(host, port)
     try:
         # Imported here: a port in use is said at once, without torch.
-        import torch
+        with importing():
+            import torch
 
-        from src.runs.opening import open_run
-        from src.serving.app import build_app
+            from src.runs.opening import open_run
+            from src.serving.app import build_app
 
         torch.set_num_threads(1)
         predictor = open_run(ckpt_path).predictor_of(ticker)

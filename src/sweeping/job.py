@@ -21,6 +21,7 @@ from omegaconf import DictConfig
 from src.config.compose import own_part
 from src.config.trust import CheckpointError, settled
 from src.files import harmless
+from src.importing import importing
 from src.runs import stopping
 from src.runs.folder import REPORT, RUN_FOLDER_VARIABLE
 from src.sweeping.manifest import Job, Manifest, Plan
@@ -52,7 +53,8 @@ def run_job(config: DictConfig) -> float | None:
             stack.enter_context(_beside(manifest.folder, job))
         ended = stack.enter_context(_recorded(manifest, job))
         # Imported here: the first job of a process pays for torch, the others do not.
-        from src.runs.run import run
+        with importing():
+            from src.runs.run import run
 
         own, note = settled(own_part(config)), partial(_note_folder, manifest, job)
         cut_short = _unfinished_run(manifest, job)
