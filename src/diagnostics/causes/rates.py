@@ -3,6 +3,7 @@
 import copy
 import gc
 import math
+import statistics
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -25,6 +26,9 @@ RISES, HARM = 1.5, 0.03
 start, that say together that the rate is too high."""
 FAR = 100.0
 """The same ratio below which the rate is only somewhat too high."""
+BRISK = 0.03
+"""Median update-to-weight ratio of one step that no rate far too high stays below; about 0.001 is
+usual, Adam's first steps at its usual rate have 0.003 to 0.02."""
 FORESEEN, SOON, GONE = 200, 10, 1e-2
 """Steps of a schedule that are looked at, and that after SOON of them the rate must not stay below
 this share of its largest."""
@@ -37,10 +41,13 @@ def try_lower_rate(experiment: Experiment) -> list[Candidate]:
 
     A rate far too high destroys the weights it is judged on, and so does much else: whether it is
     too high is judged on a freshly initialised copy with an empty optimiser state. With a rate that
-    a model has learned at nothing is wrong.
+    a model has learned at nothing is wrong. A training has tried its rate itself, and a copy costs
+    as many steps again: it is trained only where that training, or the size of its steps, is odd.
     """
     rates = experiment.rates
     if not any(rate > 0 for rate in rates) or experiment.symptoms.has_learned:
+        return []
+    if _goes_calmly(experiment):
         return []
     steps = experiment.affordable_steps
     last = max(len(experiment.batches), steps // 4)
@@ -58,6 +65,18 @@ def try_lower_rate(experiment: Experiment) -> list[Candidate]:
             evidence = _rate_evidence(experiment, after, calm, start, steps)
             return [Candidate(fraction=1.0, evidence=evidence, confirmed=True, remedy=remedy)]
     return []
+
+
+def _goes_calmly(experiment: Experiment) -> bool:
+    """Return whether a training of which all is known has gone on in small steps without harm."""
+    context = experiment.context
+    if context.first_losses is None:
+        return False
+    losses = [*context.first_losses, *(context.losses or ())]
+    if len(losses) < TRIAL_STEPS or not all(map(math.isfinite, losses)):
+        return False
+    begun, now = statistics.median(losses[:5]), statistics.median(losses[-TRIAL_STEPS:])
+    return now <= RISES * begun and max(experiment.first_steps) < BRISK
 
 
 def _rate_evidence(
