@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from src.reporting.days import METRICS, TODAY, DailyLosses, daily_losses
+from src.reporting.common_days import CommonDays, find_common_days, rescored
+from src.reporting.days import DailyLosses, daily_losses
 from src.reporting.factors import Factor, find_factors
 from src.reporting.groups import Effect, Group, find_effects, summarise
+from src.reporting.losses import FIRST, METRICS, TODAY
 from src.reporting.recipes import compare_recipes
 from src.reporting.runs import fact_columns
 from src.reporting.statistics import (
@@ -81,9 +83,12 @@ class Comparison:
 def compare(runs: "pd.DataFrame", metric: str = DEFAULT_METRIC) -> list[Comparison]:
     """Compare the groups of a run table, apart for each test set.
 
+    Test sets that overlap by enough are one: the days that all have.
+
     Args:
         runs: as from `load_runs`.
-        metric: the column to compare by.
+        metric: the column to compare by; runs that forecast something else than what it scores are
+            compared by what scores that.
 
     Returns:
         One comparison per test set, the largest first.
@@ -95,9 +100,11 @@ def compare(runs: "pd.DataFrame", metric: str = DEFAULT_METRIC) -> list[Comparis
         raise ValueError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}")
     known = runs[runs["test_set"].notna()].reset_index(drop=True)
     known = known.assign(test_set=_test_sets(known))
-    parts = [part for _, part in known.groupby("test_set", sort=False)]
+    common = find_common_days(known)
+    names = [common[name].name if name in common else name for name in known["test_set"]]
+    parts = [part for _, part in known.groupby(names, sort=False)]
     parts.sort(key=len, reverse=True)
-    return [_compare(part, metric) for part in parts]
+    return [_compare(part, metric, common.get(part["test_set"].iloc[0])) for part in parts]
 
 
 def _test_sets(runs: "pd.DataFrame") -> "pd.Series":
@@ -121,14 +128,19 @@ def _test_sets(runs: "pd.DataFrame") -> "pd.Series":
     return pd.Series(names, dtype=object).reindex(runs.index)
 
 
-def _compare(runs: "pd.DataFrame", metric: str) -> Comparison:
+def _compare(runs: "pd.DataFrame", metric: str, common: CommonDays | None) -> Comparison:
+    kind, horizon = str(runs["kind"].iloc[0]), int(runs["horizon"].iloc[0])
+    if METRICS[metric].kind != kind and metric != CRITERION:
+        metric = FIRST[kind]
+    if common and metric != CRITERION:
+        runs = rescored(runs, common, metric, METRICS[metric])
     facts = runs[fact_columns(runs)]
     factors = find_factors(facts)
     rows = facts.to_dict("records")
     runs = runs.assign(group=[_label(row, factors) for row in rows])
     keys = {key for factor in factors for key in factor.keys}
     foreign = {k for k in keys if k.split(".")[0] == "data"} - _SAME_UNITS
-    criterion = metric if foreign else CRITERION
+    criterion = metric if foreign or common else CRITERION
     sign = -1 if criterion == metric and METRICS[metric].higher_is_better else 1
     scores, notes = _scores(runs, metric, criterion)
     groups = summarise(runs, scores, factors, sign)
@@ -137,9 +149,14 @@ def _compare(runs: "pd.DataFrame", metric: str) -> Comparison:
             f"The runs differ in {', '.join(sorted(foreign))}, so their validation losses are in "
             f"different units: the ranking goes by {metric} itself, which flatters the first."
         )
+    if common:
+        notes.append(_shared_by(common, metric))
     notes += [factor.together for factor in factors if factor.together]
     notes += dict.fromkeys(f"The prices: {w}." for told in runs["data_warnings"] for w in told)
-    daily = daily_losses(scores[["group", "seed", "path"]].to_dict("records"), METRICS[metric])
+    counted = scores[["group", "seed", "path"]].to_dict("records")
+    # A validation loss ranks alone; what a day loses is that of the kind.
+    loss = METRICS[FIRST[kind] if metric == CRITERION else metric]
+    daily = daily_losses(counted, loss, common.days if common else None, horizon)
     baseline_set_p = None
     if daily is None and len(scores):
         notes.append("There are no forecasts.csv: nothing can be said of single forecasts.")
@@ -148,7 +165,7 @@ def _compare(runs: "pd.DataFrame", metric: str) -> Comparison:
             notes.append(f"Without forecasts of these {daily.step}s: {', '.join(daily.left_out)}.")
         groups, baseline_set_p = _compare_days(groups, daily, notes)
     return Comparison(
-        test_set=runs["test_set"].iloc[0],
+        test_set=common.name if common else runs["test_set"].iloc[0],
         metric=metric,
         criterion=criterion,
         baseline=_baseline(runs, metric),
@@ -159,6 +176,15 @@ def _compare(runs: "pd.DataFrame", metric: str) -> Comparison:
         daily=daily,
         baseline_set_p=baseline_set_p,
         notes=tuple(notes),
+    )
+
+
+def _shared_by(common: CommonDays, metric: str) -> str:
+    """Say which test parts were cut down to what they share."""
+    return (
+        f"The test parts differ ({'; '.join(common.parts)}): compared is what was forecast on "
+        f"{len(common.days)} days that all have. Their validation days differ too, so the ranking "
+        f"goes by {metric} itself, which flatters the first."
     )
 
 
@@ -215,7 +241,7 @@ def _compare_days(
         return compared, None
     labels = list(daily.groups)
     losses = np.column_stack([*daily.groups.values(), daily.baseline])
-    *p_values, baseline_p = confidence_set(losses).tolist()
+    *p_values, baseline_p = confidence_set(losses, horizon=daily.horizon).tolist()
     in_set = dict(zip(labels, p_values, strict=True))
     return [replace(g, set_p=in_set.get(g.label)) for g in compared], baseline_p
 
@@ -226,20 +252,21 @@ def _with_days(group: Group, daily: DailyLosses, best: str) -> Group:
     if losses is None or len(losses) < 2:
         return group
     own, others = daily.by_seed[group.label], daily.by_seed.get(best, {})
-    by_seed = np.stack([*own.values()])
+    by_seed, bars = np.stack([*own.values()]), min(daily.horizon, len(losses) - 1)
+    without = np.broadcast_to(daily.baseline, by_seed.shape)
     group = replace(
         group,
-        days_to_baseline=diebold_mariano(losses, daily.baseline),
-        recipe_to_baseline=compare_recipes(by_seed, np.broadcast_to(daily.baseline, by_seed.shape)),
+        days_to_baseline=diebold_mariano(losses, daily.baseline, bars),
+        recipe_to_baseline=compare_recipes(by_seed, without, bars),
     )
     if reference is None or group.label == best:
         return group
-    group = replace(group, days_to_best=diebold_mariano(losses, reference))
+    group = replace(group, days_to_best=diebold_mariano(losses, reference, bars))
     shared = [seed for seed in own if seed in others]
     if not shared:
         return group
-    paired = (np.stack([side[seed] for seed in shared]) for side in (own, others))
-    return replace(group, recipe_to_best=compare_recipes(*paired))
+    mine, theirs = (np.stack([side[seed] for seed in shared]) for side in (own, others))
+    return replace(group, recipe_to_best=compare_recipes(mine, theirs, bars))
 
 
 def _with_recipes(groups: Sequence[Group]) -> list[Group]:

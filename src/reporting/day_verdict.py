@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 
 from src.reporting.comparison import Comparison
-from src.reporting.days import METRICS
 from src.reporting.groups import Group
+from src.reporting.losses import METRICS
 from src.reporting.standing import ALPHA
 from src.reporting.statistics import DieboldMariano, holm, pairs
-from src.reporting.text import count_of, listed, p_text, percents
+from src.reporting.text import change, count_of, listed, p_text, percents
+
+HARDLY = 0.001
+"""Of what is lost: a difference that no decision hangs on, however sure it is."""
 
 
 def days_sentences(comparison: Comparison) -> list[str]:
@@ -36,14 +39,15 @@ def _unit(comparison: Comparison) -> str:
 def _loses(test: DieboldMariano) -> str:
     if not test.statistic:
         return "loses as much as"
-    size = f"{abs(test.relative):.1%} " if abs(test.relative) >= 0.0005 else "less than 0.1% "
-    return f"loses {size}{'more' if test.statistic > 0 else 'less'} than"
+    size = change(test.relative).lstrip("+-")
+    return f"loses {size} {'more' if test.statistic > 0 else 'less'} than"
 
 
 def _how(test: DieboldMariano) -> str:
     if not test.p_value < ALPHA:
         return "which is not distinguishable"
-    return f"distinguishably {'worse' if test.statistic > 0 else 'better'}"
+    how = f"distinguishably {'worse' if test.statistic > 0 else 'better'}"
+    return how + (", and hardly so" if abs(test.relative) < HARDLY else "")
 
 
 def _set(comparison: Comparison) -> str:
@@ -98,7 +102,7 @@ def _recipes(comparison: Comparison) -> list[str]:
 
 def _signed(group: Group) -> str:
     assert group.recipe_to_best is not None
-    return f"{group.recipe_to_best.relative:+.1%}"
+    return change(group.recipe_to_best.relative)
 
 
 def _least(comparison: Comparison, tested: Sequence[Group]) -> str:

@@ -1,7 +1,6 @@
 """What a forecast loses each test day, for runs whose test days are the same."""
 
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,72 +8,48 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from src.reporting.losses import COLUMNS, PRICE, Loss
+
 FORECASTS = "forecasts.csv"
-TODAY = "tomorrow = today"
-ALWAYS_UP = "always up"
+
+Day = tuple[str, str]
+"""A ticker, "" of one series, and the date of the first bar that is forecast."""
 
 
 class Forecasts(NamedTuple):
-    """A run's test days: dates, three prices (n,) in price units, and whose; "" of one series."""
+    """A run's test days, several rows for each where several steps are forecast.
 
-    date: NDArray
-    last_price: NDArray
-    price: NDArray
-    predicted_price: NDArray
-    ticker: NDArray
-
-
-@dataclass(frozen=True)
-class Loss:
-    """What a metric averages.
-
-    Args:
-        daily: loss (n,) from predicted, last and actual prices (n,); NaN: the day does not count.
-        unit: of the daily loss.
-        baseline: the forecast that needs no model.
-        higher_is_better: whether the metric counts successes; the daily loss counts failures.
-        is_rooted: whether the metric is the root of the mean loss.
+    Attributes:
+        date: Of the first bar that is forecast (n,).
+        reference: The forecast without a model (n,), in the unit of the kind.
+        actual: What came (n,).
+        predicted: The model's forecast (n,).
+        ticker: Of which series (n,); "" of one.
+        step: Which of several bars that are forecast (n,), from 1.
+        kind: Of what is forecast, a key of `COLUMNS`.
     """
 
-    daily: Callable[[NDArray, NDArray, NDArray], NDArray]
-    unit: str
-    baseline: str = TODAY
-    higher_is_better: bool = False
-    is_rooted: bool = False
+    date: NDArray
+    reference: NDArray
+    actual: NDArray
+    predicted: NDArray
+    ticker: NDArray
+    step: NDArray
+    kind: str = PRICE
 
-    def metric(self, daily: NDArray) -> float:
-        """Return the metric of daily losses (n,), NaN where no day counts."""
-        counted = daily[np.isfinite(daily)]
-        mean = float(counted.mean()) if len(counted) else math.nan
-        mean = math.sqrt(mean) if self.is_rooted else mean
-        return 1 - mean if self.higher_is_better else mean
+    @property
+    def days(self) -> list[Day]:
+        """The day of each row."""
+        return list(zip(self.ticker.tolist(), self.date.tolist(), strict=True))
 
+    def on(self, days: Set[Day]) -> "Forecasts":
+        """Return the rows of some days."""
+        return self.on_rows(np.array([day in days for day in self.days], dtype=bool))
 
-def _squared(predicted: NDArray, last: NDArray, actual: NDArray) -> NDArray:
-    return (predicted - actual) ** 2
-
-
-def _absolute(predicted: NDArray, last: NDArray, actual: NDArray) -> NDArray:
-    return np.abs(predicted - actual)
-
-
-def _percentage(predicted: NDArray, last: NDArray, actual: NDArray) -> NDArray:
-    return 100 * np.abs((predicted - actual) / actual)
-
-
-def _missed(predicted: NDArray, last: NDArray, actual: NDArray) -> NDArray:
-    missed = np.sign(predicted - last) != np.sign(actual - last)
-    return np.where(actual == last, math.nan, missed.astype(float))
-
-
-METRICS: Mapping[str, Loss] = {
-    "test/rmse": Loss(_squared, "squared error, price²", is_rooted=True),
-    "test/mae": Loss(_absolute, "absolute error, price"),
-    "test/mape": Loss(_percentage, "absolute error, %"),
-    "test/directional_accuracy": Loss(_missed, "missed directions", ALWAYS_UP, True),
-    "val/loss": Loss(_squared, "squared error, price²", is_rooted=True),
-}
-"""The metrics runs can be compared by, and what each loses a day of the test part."""
+    def on_rows(self, kept: NDArray) -> "Forecasts":
+        """Return the rows where `kept` (n,) is true."""
+        arrays = {name: getattr(self, name)[kept] for name in self._fields if name != "kind"}
+        return self._replace(**arrays)
 
 
 _DAY = 86400
@@ -104,6 +79,7 @@ class DailyLosses:
         step: what the distance between them is called.
         series: by ticker the metric of each group, averaged over its seeds, and of the baseline
             under its name; empty where there is one series.
+        horizon: bars that are forecast: what is lost on days so near hangs together.
     """
 
     date: NDArray
@@ -113,14 +89,22 @@ class DailyLosses:
     left_out: tuple[str, ...] = ()
     step: str = "day"
     series: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    horizon: int = 1
 
 
-def daily_losses(runs: Iterable[Mapping[Any, Any]], loss: Loss) -> DailyLosses | None:
+def daily_losses(
+    runs: Iterable[Mapping[Any, Any]],
+    loss: Loss,
+    days: Set[Day] | None = None,
+    horizon: int = 1,
+) -> DailyLosses | None:
     """Average over each group's runs what they lose each test day.
 
     Args:
         runs: `group`, `seed` and `path` of every run that counts, one a group and seed.
         loss: what a day's forecast loses.
+        days: the days that count; None for all, which then have to be the same in all runs.
+        horizon: bars that are forecast.
 
     Returns:
         The losses of the days that count; None if no run has forecasts.
@@ -129,31 +113,35 @@ def daily_losses(runs: Iterable[Mapping[Any, Any]], loss: Loss) -> DailyLosses |
     left_out = []
     reference: Forecasts | None = None
     for run in runs:
-        read = read_forecasts(run["path"])
+        read = read_forecasts(run["path"], loss.kind)
+        if read is not None and days is not None:
+            read = read.on(days)
         reference = reference or read
         if read is None or reference is None or not _same_days(read, reference):
             left_out.append(str(run["path"]))
             continue
-        daily = loss.daily(read.predicted_price, read.last_price, read.price)
+        daily = loss.daily(read.predicted, read.reference, read.actual)
         per_group.setdefault(run["group"], {})[run["seed"]] = daily
     if reference is None:
         return None
-    # "Always up" predicts any price above the last one.
-    without_model = reference.last_price + (loss.baseline == ALWAYS_UP)
-    baseline = loss.daily(without_model, reference.last_price, reference.price)
+    without_model = loss.without_model(reference.reference)
+    baseline = loss.daily(without_model, reference.reference, reference.actual)
     counts = np.isfinite(baseline)
     by_seed = {g: {s: one[counts] for s, one in own.items()} for g, own in per_group.items()}
     date, without = reference.date[counts], baseline[counts]
     series: dict[str, dict[str, float]] = {}
     if any(reference.ticker):
         series = _by_series(reference.ticker, per_group, baseline, loss)
+    if any(reference.ticker) or (reference.step > 1).any():
         # The losses of a day hang together: what the statistics count is days.
         by_seed = {
             g: {s: _by_date(date, one) for s, one in own.items()} for g, own in by_seed.items()
         }
         date, without = np.unique(date), _by_date(date, without)
     means = {group: np.mean([*own.values()], axis=0) for group, own in by_seed.items()}
-    return DailyLosses(date, means, without, by_seed, tuple(left_out), step_of(date), series)
+    return DailyLosses(
+        date, means, without, by_seed, tuple(left_out), step_of(date), series, horizon
+    )
 
 
 def step_of(date: NDArray) -> str:
@@ -178,7 +166,7 @@ def step_of(date: NDArray) -> str:
 
 
 def _by_date(date: NDArray, losses: NDArray) -> NDArray:
-    """Average losses (n,) over the series of each date, in order of time."""
+    """Average losses (n,) over the series and steps of each date, in order of time."""
     _, which = np.unique(date, return_inverse=True)
     return np.bincount(which, weights=losses) / np.bincount(which)
 
@@ -199,21 +187,22 @@ def _by_series(
     return found
 
 
-def read_forecasts(run: str | Path) -> Forecasts | None:
-    """Read a run's forecasts of the test part; None where there are none to be read."""
+def read_forecasts(run: str | Path, kind: str = PRICE) -> Forecasts | None:
+    """Read a run's forecasts of the test part; None where there are none of the kind."""
     import pandas as pd
 
     try:
         table = pd.read_csv(Path(run) / FORECASTS)
-        last, price, predicted = (table[name].to_numpy(float) for name in Forecasts._fields[1:4])
+        before, came, predicted = (table[name].to_numpy(float) for name in COLUMNS[kind])
         ticker = table["ticker"].to_numpy(str) if "ticker" in table else np.full(len(table), "")
-        read = Forecasts(table["date"].to_numpy(str), last, price, predicted, ticker)
+        step = table["step"].to_numpy(int) if "step" in table else np.ones(len(table), dtype=int)
+        date = table["date"].to_numpy(str)
+        read = Forecasts(date, before, came, predicted, ticker, step, kind)
     except (OSError, ValueError, KeyError):
         return None
-    return read if np.isfinite(read[1:-1]).all() else None
+    return read if np.isfinite([before, came, predicted]).all() else None
 
 
 def _same_days(a: Forecasts, b: Forecasts) -> bool:
-    if not np.array_equal(a.ticker, b.ticker):
-        return False
-    return np.array_equal(a.date, b.date) and np.allclose(a.price, b.price, rtol=1e-6)
+    same = all(np.array_equal(a[n], b[n]) for n in (0, 4, 5))
+    return same and np.allclose(a.actual, b.actual, rtol=1e-6)

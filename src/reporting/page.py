@@ -16,8 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from src.reporting.comparison import Comparison
-from src.reporting.days import METRICS
 from src.reporting.groups import Group
+from src.reporting.losses import METRICS
 from src.reporting.standing import standing
 from src.reporting.statistics import Estimate
 from src.reporting.tables import comparison_tables, unfinished

@@ -31,7 +31,7 @@ class RecipeTest(NamedTuple):
         return float(half * stats.t.ppf(level, self.df) / stats.t.ppf((1 + LEVEL) / 2, self.df))
 
 
-def compare_recipes(losses_sn: ArrayLike, reference_sn: ArrayLike) -> RecipeTest:
+def compare_recipes(losses_sn: ArrayLike, reference_sn: ArrayLike, horizon: int = 1) -> RecipeTest:
     """Test whether two recipes lose the same, with noise of seeds and of days.
 
     The variance of the mean difference is that over seeds plus that over days, and the degrees of
@@ -44,6 +44,7 @@ def compare_recipes(losses_sn: ArrayLike, reference_sn: ArrayLike) -> RecipeTest
     Args:
         losses_sn: (S, N) the first recipe's loss, by seed and day, any unit.
         reference_sn: (S, N) the second one's: the same seeds and days, the same unit.
+        horizon: days that each forecast covers, over which what is lost hangs together.
 
     Returns:
         The test; without an interval below two seeds.
@@ -71,7 +72,7 @@ def compare_recipes(losses_sn: ArrayLike, reference_sn: ArrayLike) -> RecipeTest
     if seeds < 2:
         return RecipeTest(relative, math.nan, math.nan, math.nan, math.nan, seeds, days)
     of_seeds = float(apart.mean(axis=1).var(ddof=1)) / seeds
-    variance = of_seeds + _long_run_variance(apart.mean(axis=0)) / days
+    variance = of_seeds + _long_run_variance(apart.mean(axis=0), horizon) / days
     if not variance:
         p = 1.0 if not mean else 0.0
         return RecipeTest(relative, relative, relative, p, seeds - 1, seeds, days)
@@ -83,12 +84,12 @@ def compare_recipes(losses_sn: ArrayLike, reference_sn: ArrayLike) -> RecipeTest
     return RecipeTest(relative, *ends, p_value, df, seeds, days)
 
 
-def _long_run_variance(x: NDArray) -> float:
+def _long_run_variance(x: NDArray, horizon: int = 1) -> float:
     """Return the variance of a series' sum a day: never below that of independent days."""
     n = len(x)
     centred = x - x.mean()
     own = total = float(centred @ centred) / (n - 1)
-    lags = min(int(4 * (n / 100) ** (2 / 9)), n - 1)
+    lags = min(max(int(4 * (n / 100) ** (2 / 9)), horizon - 1), n - 1)
     for lag in range(1, lags + 1):
         total += 2 * (1 - lag / (lags + 1)) * float(centred[lag:] @ centred[:-lag]) / (n - 1)
     return max(total, own)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from src.files import to_plain, write_text
 from src.reporting.comparison import DEFAULT_METRIC, Comparison, compare
-from src.reporting.days import METRICS
+from src.reporting.losses import METRICS
 from src.reporting.runs import Paths, load_runs
 from src.reporting.tables import comparison_tables, ranking, unfinished
 from src.reporting.text import count_of, markdown, rich_table

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from src.files import LOCK, is_held
 from src.reporting import shape
 from src.reporting.factors import find_factors
+from src.reporting.losses import DIRECTION, PRICE, VOLATILITY
 from src.reporting.shape import read_record
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ SILENT_S = 30 * 60
 _EVENTS = re.compile(r"events\.out\.tfevents\.\d+\.(?P<host>.+)\.(?P<pid>\d+)\.\d+$")
 
 SCORES = ("rmse", "mae", "mape", "directional_accuracy")
+OTHER_SCORES = ("qlike", "log_mse", "log_loss", "brier", "accuracy")
+"""Of variances and directions; columns where a run has them."""
 GROUPS = ("data", "model", "pooling", "pooling_prior", "norm", "dropout", "optimizer")
 """The config groups users compare, in the order of the data's way through a run."""
 
@@ -39,6 +42,7 @@ _IGNORED = {"name", "log_dir", "ckpt_path", "resume", "seed", "logger", "data.nu
 _NUMBERS = {"alarms", "alerts", "zero_fraction", "parameters", "steps", "epochs", "duration_s"}
 _PLAIN = _NUMBERS | {
     *("experiment", "run", "status", "reason", "seed", "test_set", "cause", "causes"),
+    *("test_data", "kind", "horizon"),
     "data_warnings",
     *("started", "commit", "path"),
 }
@@ -170,10 +174,11 @@ def load_runs(paths: Paths) -> "pd.DataFrame":
         dotted config key that differs between the runs (`optimizer.lr`); `val/loss` (best, scaled
         target), `test/rmse`, `test/mae` (price), `test/mape` (percent),
         `test/directional_accuracy`, `test/skill`, and the same under `baseline/` (tomorrow =
-        today) and `ratio/`; `test_set`; `data_warnings`; `cause` (the worst, "healthy", None if not
-        diagnosed), `causes`, `alarms` (findings to act on at the end), `alerts` (raised during
-        training), `zero_fraction` (of the gradient of the first weight); `parameters`, `steps`,
-        `epochs`, `duration_s`, `started`, `commit`, `path`.
+        today) and `ratio/`, or those of variances and directions; `test_set`, and of what it is
+        made: `test_data`, `kind`, `horizon`; `data_warnings`; `cause` (the worst, "healthy", None
+        if not diagnosed), `causes`, `alarms` (findings to act on at the end), `alerts` (raised
+        during training), `zero_fraction` (of the gradient of the first weight); `parameters`,
+        `steps`, `epochs`, `duration_s`, `started`, `commit`, `path`.
 
     Raises:
         ValueError: there are no runs.
@@ -189,7 +194,8 @@ def load_runs(paths: Paths) -> "pd.DataFrame":
         _identity(report) | fact | _results(report) | {"path": str(folder)}
         for (folder, report), fact in zip(found, _with_what_varies(facts), strict=True)
     ]
-    return pd.DataFrame({name: _column([row[name] for row in rows], name) for name in rows[0]})
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pd.DataFrame({n: _column([row.get(n, math.nan) for row in rows], n) for n in names})
 
 
 def _column(values: list[Any], name: str) -> "pd.Series":
@@ -259,14 +265,14 @@ def _results(report: Mapping[str, Any]) -> dict[str, Any]:
     scores = {
         f"{prefix}/{name}": _number((test.get(part) or {}).get(name))
         for prefix, part in (("test", "model"), ("baseline", "baseline"), ("ratio", "ratio"))
-        for name in SCORES
+        for name in (*SCORES, *(n for n in OTHER_SCORES if n in (test.get("model") or {})))
     }
     best, environment = report.get("best") or {}, report.get("environment") or {}
     return {
         "val/loss": _number(best.get("val_loss")),
         **scores,
         "test/skill": 1 - scores["ratio/rmse"],
-        "test_set": _test_set(report.get("data") or {}),
+        **_tested_on(report),
         "data_warnings": tuple((report.get("data") or {}).get("warnings") or ()),
         **_gradients(report),
         "parameters": report.get("parameters"),
@@ -278,12 +284,22 @@ def _results(report: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _test_set(data: Mapping[str, Any]) -> str | None:
-    test = data.get("test")
-    if not test:
-        return None
-    first, last, windows = (test.get(key) for key in ("first", "last", "windows"))
-    return f"{data.get('data')}, {first} to {last}, {windows} windows"
+def _tested_on(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is forecast of which data on which days."""
+    data, config = report.get("data") or {}, (report.get("config") or {}).get("data") or {}
+    target, horizon = config.get("target"), config.get("horizon") or 1
+    kind = target if target in (VOLATILITY, DIRECTION) else PRICE
+    name = str(data.get("data")) + (f", {kind}" if kind != PRICE else "")
+    name += f", {horizon} bars ahead" if horizon != 1 else ""
+    if test := data.get("test"):
+        first, last, windows = (test.get(key) for key in ("first", "last", "windows"))
+        test_set = f"{name}, {first} to {last}, {windows} windows"
+    return {
+        "test_set": test_set if test else None,
+        "test_data": name if test else None,
+        "kind": kind,
+        "horizon": horizon,
+    }
 
 
 def _gradients(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 import math
 from typing import Literal
 
-from src.reporting.days import METRICS
 from src.reporting.groups import Group, Option
+from src.reporting.losses import METRICS
 from src.reporting.statistics import LEVEL
 
 ALPHA = 1 - LEVEL

@@ -106,23 +106,27 @@ class DieboldMariano(NamedTuple):
     """The mean difference, as a share of the second one's mean loss; NaN where that is 0."""
 
 
-def diebold_mariano(losses_a: ArrayLike, losses_b: ArrayLike) -> DieboldMariano:
-    """Test whether two forecasts of the following day lose the same on average.
+def diebold_mariano(losses_a: ArrayLike, losses_b: ArrayLike, horizon: int = 1) -> DieboldMariano:
+    """Test whether two forecasts lose the same on average.
 
     One day ahead the days' differences count as uncorrelated, and the statistic with its
-    small-sample correction is that of the paired t test with n - 1 degrees of freedom.
+    small-sample correction is that of the paired t test with n - 1 degrees of freedom. Forecasts of
+    h days overlap: the differences are correlated up to a lag of h - 1, and the variance takes in
+    these lags with equal weight, which may bring it below that of uncorrelated days: then theirs
+    counts.
 
     Args:
         losses_a: (n,) the first forecast's loss a day, any unit.
         losses_b: (n,) the second one's, the same days and unit.
+        horizon: h, the days that each forecast covers.
 
     Returns:
         The statistic and its two-sided p-value: 0 and 1 for identical losses.
 
     Raises:
-        ValueError: the losses do not match, are fewer than two, or not finite.
-        Source: Diebold and Mariano, J. Business & Economic Statistics 13 (1995); correction:
-        Harvey, Leybourne and Newbold, Int. J. Forecasting 13 (1997), equations 8 and 9 at h = 1.
+        ValueError: the losses do not match, are fewer than two or than h, or not finite.
+        Source: Diebold and Mariano, J. Business & Economic Statistics 13 (1995), section 1.1;
+        correction: Harvey, Leybourne and Newbold, Int. J. Forecasting 13 (1997), equations 8 and 9.
 
     >>> test = diebold_mariano([1, 4, 3, 6], [0, 2, 0, 2])
     >>> round(test.statistic, 4), round(test.p_value, 4)
@@ -133,11 +137,25 @@ def diebold_mariano(losses_a: ArrayLike, losses_b: ArrayLike) -> DieboldMariano:
         raise ValueError(
             f"losses must be two series of the same 2 days or more, got {a.shape} and {b.shape}"
         )
+    if not 1 <= horizon < len(a):
+        raise ValueError(f"horizon must be from 1 to {len(a) - 1} for so many days, got {horizon}")
     _check_finite(np.column_stack([a, b]))
     apart, level = difference(a, b), float(b.mean())
     statistic, p_value, _, _ = _t_test(apart)
+    if horizon > 1 and np.ptp(apart) > 0:
+        statistic = _overlapping(apart, horizon)
+        p_value = float(2 * stats.t.sf(abs(statistic), len(apart) - 1))
     relative = float(apart.mean()) / level if level else math.nan
     return DieboldMariano(statistic, p_value, len(a), relative)
+
+
+def _overlapping(apart: NDArray, horizon: int) -> float:
+    """Return the corrected statistic of differences that are correlated up to h - 1 days."""
+    n, centred = len(apart), apart - apart.mean()
+    own = [float(centred[lag:] @ centred[: n - lag]) / n for lag in range(horizon)]
+    variance = max(own[0] + 2 * sum(own[1:]), own[0]) / n
+    correction = (n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n
+    return float(apart.mean()) * math.sqrt(max(correction, 0.0) / variance)
 
 
 def _check_finite(losses_nk: NDArray) -> None:
@@ -189,7 +207,9 @@ def holm(p_values: Sequence[float], comparisons: int | None = None) -> list[floa
     return adjusted
 
 
-def confidence_set(losses_nk: ArrayLike, repetitions: int = 1000, seed: int = 0) -> NDArray:
+def confidence_set(
+    losses_nk: ArrayLike, repetitions: int = 1000, seed: int = 0, horizon: int = 1
+) -> NDArray:
     """Return each forecast's p-value in the model confidence set: in the 95% set where > 0.05.
 
     A stationary block bootstrap keeps runs of days together; the blocks are as long as the most
@@ -199,6 +219,7 @@ def confidence_set(losses_nk: ArrayLike, repetitions: int = 1000, seed: int = 0)
         losses_nk: (n, k) loss of each of k forecasts on n days.
         repetitions: bootstrap samples.
         seed: of the bootstrap.
+        horizon: days that each forecast covers; no block is shorter.
 
     Returns:
         (k,) p-values; the best forecast's is 1.
@@ -221,19 +242,19 @@ def confidence_set(losses_nk: ArrayLike, repetitions: int = 1000, seed: int = 0)
     best = [columns[level[columns].argmin()] for columns in of_shape]
     p_values = np.zeros(losses.shape[1])
     for columns, leader, p in zip(
-        of_shape, best, _compete(losses[:, best], repetitions, seed), strict=True
+        of_shape, best, _compete(losses[:, best], repetitions, seed, horizon), strict=True
     ):
         p_values[columns[np.isclose(level[columns], level[leader], rtol=1e-12)]] = p
     return p_values
 
 
-def _compete(losses_nk: NDArray, repetitions: int, seed: int) -> NDArray:
+def _compete(losses_nk: NDArray, repetitions: int, seed: int, horizon: int) -> NDArray:
     """Return the p-values (k,) of forecasts no two of which differ by a constant."""
     if losses_nk.shape[1] == 1:
         return np.ones(1)
     from arch.bootstrap import MCS
 
-    block = _block_length(losses_nk - losses_nk.mean(axis=1, keepdims=True))
+    block = max(horizon, _block_length(losses_nk - losses_nk.mean(axis=1, keepdims=True)))
     mcs = MCS(losses_nk, size=1 - LEVEL, reps=repetitions, block_size=block, seed=seed)
     mcs.compute()
     return mcs.pvalues["Pvalue"].sort_index().to_numpy()

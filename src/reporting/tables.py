@@ -5,11 +5,11 @@ from collections.abc import Sized
 from typing import TYPE_CHECKING
 
 from src.reporting.comparison import Comparison
-from src.reporting.days import METRICS
 from src.reporting.groups import Group, Option
+from src.reporting.losses import METRICS
 from src.reporting.standing import ALPHA, standing
 from src.reporting.statistics import DieboldMariano, Estimate
-from src.reporting.text import NOTHING, TextTable, count_of, interval, number, p_text
+from src.reporting.text import NOTHING, TextTable, change, count_of, interval, number, p_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -156,18 +156,14 @@ def _days_cell(test: DieboldMariano | None) -> str:
     if test is None:
         return NOTHING
     how = "" if not test.p_value < ALPHA else " worse" if test.statistic > 0 else " better"
-    return f"{_change(test.relative)}, p {p_text(test.p_value)}{how}"
+    return f"{change(test.relative)}, p {p_text(test.p_value)}{how}"
 
 
 def _recipe_cell(group: Group) -> str:
     test = group.recipe_to_best
     if test is None:
         return NOTHING
-    return f"{_change(test.relative)}, p {p_text(group.recipe_p)}"
-
-
-def _change(share: float) -> str:
-    return f"{share:+.1%}" if math.isfinite(share) else NOTHING
+    return f"{change(test.relative)}, p {p_text(group.recipe_p)}"
 
 
 def effects(comparison: Comparison) -> TextTable:

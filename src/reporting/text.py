@@ -87,6 +87,19 @@ def percents(shares: Iterable[float]) -> str:
     return " to ".join(dict.fromkeys(ends))
 
 
+def change(share: float) -> str:
+    """Return a change in per cent, with as many digits as it takes to be seen.
+
+    >>> change(0.0123), change(-0.00003), change(0.0), change(math.nan)
+    ('+1.2%', '-0.003%', '+0.0%', '-')
+    """
+    if not math.isfinite(share):
+        return NOTHING
+    is_small = 0 < abs(share) < 0.0005
+    decimals = -2 - math.floor(math.log10(abs(share))) if is_small else 1
+    return f"{share:+.{decimals}%}"
+
+
 @dataclass(frozen=True)
 class TextTable:
     """A table of text; the first `names` columns are words, the others numbers."""

@@ -1,11 +1,12 @@
 """Says in plain sentences what a comparison shows, and what it does not."""
 
 import math
+from collections.abc import Sequence
 
 from src.reporting.comparison import Comparison
 from src.reporting.day_verdict import days_sentences
-from src.reporting.days import METRICS
 from src.reporting.groups import Effect, Group, Option
+from src.reporting.losses import METRICS
 from src.reporting.standing import ALPHA, Standing, standing
 from src.reporting.statistics import difference
 from src.reporting.text import count_of, interval, listed, number, span
@@ -65,6 +66,8 @@ def _first(comparison: Comparison) -> str:
         lead = f"{names} are equal in {comparison.criterion}: none is first; {best.label}"
     elif len(comparison.ranked) > 1 and best.metric.n == 1:
         lead += " on one seed, which says nothing of seed noise"
+    elif len(comparison.ranked) > 1 and standing(comparison.ranked[1], metric) == "same":
+        lead += ", but is not shown to be better than the next"
     values = f"{comparison.criterion} {number(best.criterion.mean)} over {seeds}"
     if metric != comparison.criterion:
         values += f", {metric} {number(best.metric.mean)}"
@@ -107,9 +110,19 @@ def _others(comparison: Comparison) -> str:
         "unknown": "without seeds enough to say",
     }
     parts = [
-        f"{len(labels)} {words[how]} ({listed(labels)})" for how, labels in by.items() if labels
+        f"{len(labels)} {words[how]}{_by(how, labels, comparison)} ({listed(labels)})"
+        for how, labels in by.items()
+        if labels
     ]
     return f"Of the {len(others)} other groups: {'; '.join(parts)}."
+
+
+def _by(how: Standing, labels: Sequence[str], comparison: Comparison) -> str:
+    """Say by how much groups are apart from the first, where that is more than noise."""
+    if how in ("same", "unknown"):
+        return ""
+    apart = [g.metric_difference for g in comparison.ranked[1:] if g.name in set(labels)]
+    return f" by {span([abs(one.mean) for one in apart if one is not None])}"
 
 
 def _effect(effect: Effect, comparison: Comparison) -> str:

@@ -58,7 +58,7 @@ def test_a_real_lead_is_told_from_seed_noise(tmp_path):
         "pooling=mean ranks first: val/loss 0.1000 over 3 seeds, test/rmse 2.000"
     )
     assert "test/rmse +1.010, is distinguishable from seed noise (95% interval" in second
-    assert "1 distinguishably worse (pooling=last)" in third
+    assert "1 distinguishably worse by 1.010 (pooling=last)" in third
     assert "1 not distinguishable from it (pooling=max)" in third
 
 

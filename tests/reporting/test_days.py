@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from src.reporting.days import METRICS, daily_losses, read_forecasts
+from src.reporting.days import daily_losses, read_forecasts
+from src.reporting.losses import METRICS
 from tests.reporting.fabricate import DAYS, fabricate, write_forecasts
 
 PREDICTED, LAST, ACTUAL = np.array([[103.0, 99.0, 100.0], [100.0, 100.0, 100.0], [105.0, 102, 100]])
@@ -57,3 +58,27 @@ def test_days_without_a_move_have_no_direction(tmp_path):
     losses = daily_losses([{"group": "a", "seed": 0, "path": folder}], metric)
     assert losses.groups["a"].tolist() == [0.0]
     assert losses.baseline.tolist() == [0.0]
+
+
+def test_several_steps_of_a_day_are_one_day_that_loses_their_mean(tmp_path):
+    lines = ["date,step,last_price,price,predicted_price"]
+    for date in ("2018-01-01", "2018-01-02"):
+        lines += [f"{date},{step},10,{10 + step},10" for step in (1, 2)]
+    (tmp_path / "forecasts.csv").write_text("\n".join(lines) + "\n")
+    runs = [{"group": "a", "seed": 0, "path": tmp_path}]
+    losses = daily_losses(runs, METRICS["test/mae"], horizon=2)
+    assert losses.date.tolist() == ["2018-01-01", "2018-01-02"]
+    assert losses.groups["a"].tolist() == [1.5, 1.5]
+    assert losses.horizon == 2
+
+
+def test_losses_of_variances_and_directions_by_hand():
+    two, one = np.array([2.0]), np.array([1.0])
+    assert METRICS["test/qlike"].daily(one, one, two) == pytest.approx(1 - np.log(2))
+    assert METRICS["test/log_mse"].daily(one, one, two) == pytest.approx(np.log(2) ** 2)
+    rose = np.array([1.0, 0.0])
+    shares = np.array([0.75, 0.75])
+    np.testing.assert_allclose(METRICS["test/brier"].daily(shares, shares, rose), [1 / 16, 9 / 16])
+    log_losses = METRICS["test/log_loss"].daily(shares, shares, rose)
+    np.testing.assert_allclose(log_losses, [-np.log(0.75), -np.log(0.25)])
+    assert METRICS["test/accuracy"].daily(shares, shares, rose).tolist() == [0.0, 1.0]

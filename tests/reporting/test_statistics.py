@@ -89,6 +89,37 @@ def test_diebold_mariano_equals_that_of_statsmodels():
     assert diebold_mariano(b, a).statistic == pytest.approx(-found.statistic)
 
 
+def test_diebold_mariano_of_two_days_ahead_by_hand():
+    # d = 1, 3, 2, 6: centred -2, 0, -1, 3; gamma_0 = 14 / 4, gamma_1 = (0 + 0 - 3) / 4
+    # The lag would make the variance smaller than that of independent days: theirs counts.
+    # correction sqrt((4 + 1 - 4 + 2 / 4) / 4)
+    found = diebold_mariano([1, 3, 2, 6], [0, 0, 0, 0], horizon=2)
+    assert found.statistic == pytest.approx(3 / math.sqrt(3.5 / 4) * math.sqrt(1.5 / 4))
+    # d = 1, 2, 5, 8: centred -3, -2, 1, 4; gamma_0 = 30 / 4, gamma_1 = (6 - 2 + 4) / 4
+    found = diebold_mariano([1, 2, 5, 8], [0, 0, 0, 0], horizon=2)
+    expected = 4 / math.sqrt((30 / 4 + 2 * 8 / 4) / 4) * math.sqrt(1.5 / 4)
+    assert found.statistic == pytest.approx(expected)
+    assert found.p_value == pytest.approx(2 * stats.t.sf(expected, 3))
+
+
+def test_overlapping_forecasts_keep_the_level_of_the_test():
+    # Losses of five days ahead: sums over five days, of which four are shared with the day before.
+    rng = np.random.default_rng(0)
+    told = {1: 0, 5: 0}
+    for _ in range(200):
+        apart = np.convolve(rng.normal(size=504), np.ones(5), "valid")
+        for horizon in told:
+            told[horizon] += diebold_mariano(apart, np.zeros(500), horizon).p_value < 0.05
+    assert told[1] > 60  # 30% instead of 5%
+    assert told[5] < 20
+
+
+@pytest.mark.parametrize("horizon", [0, 4])
+def test_a_horizon_without_enough_days_is_refused(horizon):
+    with pytest.raises(ValueError, match=f"horizon must be from 1 to 3 .* got {horizon}"):
+        diebold_mariano([1, 3, 2, 6], [0, 0, 0, 0], horizon)
+
+
 def test_identical_losses_are_equal_beyond_doubt():
     assert diebold_mariano([1.0, 2.0], [1.0, 2.0]) == (0.0, 1.0, 2, 0.0)
 
