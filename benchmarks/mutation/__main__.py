@@ -5,8 +5,10 @@ Usage:
     python -m benchmarks.mutation --rooms training --count 40
     python -m benchmarks.mutation --rooms serving --only server.py
 
-For each fault only the tests of the folder that mirrors the file's run, those of the file itself
-first, until one fails. A fault that no test notices within the time is a survivor.
+For each fault the fast tests that call the function it is in run, out of the folder that mirrors
+its room and those of the room's commands, and then the files these tests are in, until one fails.
+Where none calls it, those of the file's name run, and then the folder. A fault that no test
+notices is a survivor.
 """
 
 import argparse

@@ -14,11 +14,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from benchmarks.mutation.calls import Calls, Recorder
 from benchmarks.mutation.mutants import Mutant
 
 KILLED, SURVIVED, TIMED_OUT = "killed", "survived", "timed out"
+SAID = "said.txt"
+"""What the tests printed last, in the copy of the project."""
 PATIENCE = 10
 """Seconds to wait for a second of processor time."""
+COMMANDS = {
+    "diagnostics": ("test_diagnose.py",),
+    "reporting": ("test_report.py",),
+    "serving": ("test_export.py", "test_serve.py"),
+    "sweeping": ("test_sweep.py",),
+}
+"""Tests of the commands that a room is there for."""
 # Slow to import and never mutated: loaded once, so that each fault's process starts with them.
 _WARM = ("pytest", "torch", "lightning.pytorch", "pandas", "scipy.stats", "hydra", "torchmetrics")
 
@@ -33,7 +43,7 @@ class Trials:
     """
 
     def __init__(self, root: Path, seconds: float) -> None:
-        self._root, self._seconds = root, seconds
+        self._root, self._seconds, self._calls = root, seconds, Calls()
 
     def __enter__(self) -> Self:
         """Copy what git knows of the project, and load what is never mutated."""
@@ -58,29 +68,39 @@ class Trials:
         shutil.rmtree(self._copy, ignore_errors=True)
 
     def check(self, room: Path) -> None:
-        """Run a room's tests on the code as it is.
+        """Run a room's tests on the code as it is, and see which functions each of them calls.
 
         Raises:
             RuntimeError: a test fails, or they take too long: every fault would seem noticed.
         """
-        tests = str(self._copy / "tests" / room.name)
-        if (fate := self._run([tests], 10 * self._seconds)) != SURVIVED:
-            raise RuntimeError(f"tests/{room.name} without a fault: {fate}")
+        tests = [self._copy / "tests" / name for name in (room.name, *COMMANDS.get(room.name, ()))]
+        seen = self._copy / "calls.json"
+        recorder = Recorder(self._copy, f"src/{room.name}", seen)
+        if (fate := self._run([*map(str, tests)], 10 * self._seconds, recorder)) != SURVIVED:
+            said = (self._copy / SAID).read_text(errors="replace").splitlines()
+            raise RuntimeError(
+                "\n".join([f"tests/{room.name} without a fault: {fate}", *said[-20:]])
+            )
+        self._calls = Calls.read(seen)
 
     def fate(self, mutant: Mutant) -> str:
         """Return what becomes of a fault."""
+        calling = self._calls.of(mutant.file, mutant.line, self._copy)
+        files = list(dict.fromkeys(test.partition("::")[0] for test in calling))
+        rounds = [calling, files] if calling else [tests_of(mutant.file, self._copy)]
         file = self._copy / mutant.file
         sound = file.read_text()
         file.write_text(mutant.source)
         try:
-            return self._run(tests_of(mutant.file, self._copy), self._seconds)
+            fates = (self._run(tests, self._seconds) for tests in rounds)
+            return next((fate for fate in fates if fate != SURVIVED), SURVIVED)
         finally:
             file.write_text(sound)
 
-    def _run(self, tests: list[str], seconds: float) -> str:
+    def _run(self, tests: list[str], seconds: float, plugin: object = None) -> str:
         process = os.fork()
         if not process:
-            _test(self._copy, tests, seconds)
+            _test(self._copy, tests, seconds, plugin)
         ends = time.monotonic() + PATIENCE * seconds
         while time.monotonic() < ends:
             ended, status = os.waitpid(process, os.WNOHANG)
@@ -109,15 +129,15 @@ def tests_of(file: str, root: Path) -> list[str]:
     return [*map(str, own), str(folder)]
 
 
-def _test(copy: Path, tests: list[str], seconds: float) -> None:
+def _test(copy: Path, tests: list[str], seconds: float, plugin: object) -> None:
     """Run tests in this process and end it: 0 if nothing failed."""
     os.setpgrp()
     spent = math.ceil(time.process_time())
     resource.setrlimit(resource.RLIMIT_CPU, (spent + math.ceil(seconds),) * 2)
     os.chdir(copy)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
+    said = os.open(SAID, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(said, 1)
+    os.dup2(said, 2)
     sys.path[:] = [str(copy), *(path for path in sys.path if path not in ("", str(Path.cwd())))]
     for name in [n for n in sys.modules if n.partition(".")[0] in ("src", "tests", "benchmarks")]:
         del sys.modules[name]
@@ -125,7 +145,8 @@ def _test(copy: Path, tests: list[str], seconds: float) -> None:
     import pytest
 
     try:
-        code = int(pytest.main(["-x", "-m", "not slow", "-p", "no:cacheprovider", *tests]))
+        options = ["-x", "-m", "not slow", "-p", "no:cacheprovider", f"--rootdir={copy}"]
+        code = int(pytest.main([*options, *tests], plugins=[plugin] if plugin else None))
     except BaseException:
         code = 1
     os._exit(code)

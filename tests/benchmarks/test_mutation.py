@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.mutation import trial
+from benchmarks.mutation.calls import Calls
 from benchmarks.mutation.mutants import mutants_of, sample
 
 ROOT = Path(__file__).parents[2]
@@ -94,3 +95,22 @@ def test_a_noticed_fault_is_killed_another_survives_and_a_red_room_is_refused(pr
     file.write_text("def twice(x):\n    return x\n")
     with trial.Trials(project, seconds=60) as trials, pytest.raises(RuntimeError, match="killed"):
         trials.check(project / "src/room")
+
+
+def test_a_fault_is_shown_to_the_tests_that_call_its_function_the_fastest_first(tmp_path):
+    (tmp_path / "code.py").write_text(
+        "A = 1\n\n\ndef f():\n    def g():\n        return 1\n\n    return g()\n\n\n"
+        "class C:\n    @property\n    def h(self):\n        return 2\n"
+    )
+    calls = Calls(
+        {"code.py:4": ["t::slow"], "code.py:5": ["t::quick", "t::slow"], "code.py:12": ["t::h"]},
+        {"t::slow": 2.0, "t::quick": 1.0},
+    )
+    found = {line: calls.of("code.py", line, tmp_path) for line in (1, 4, 6, 8, 14)}
+    assert found == {
+        1: [],
+        4: ["t::quick", "t::slow"],
+        6: ["t::quick", "t::slow"],
+        8: ["t::quick", "t::slow"],
+        14: ["t::h"],
+    }
