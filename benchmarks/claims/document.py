@@ -165,6 +165,20 @@ def _two_causes(causes: Sequence[Causes]) -> list[str]:
         "units whole rows. The published plateau of 66.7% is 86 of 129 columns; no whole number "
         "of the 128 rows gives it.",
         table,
+        *_when_named(causes),
+    ]
+
+
+def _when_named(causes: Sequence[Causes]) -> list[str]:
+    """Say by which rule dead units were named where the rule has changed since the runs."""
+    named = [c for c in causes if "dead_unit" in c.named]
+    if not named:
+        return []
+    days = listed(sorted({day for c in named for day in c.days}))
+    return [
+        f"What was named is what the diagnosis of these runs' own day said ({days}). Since "
+        "26 November 2026 it calls the death of some units of a layer benign where the model "
+        "learns all the same, so that later runs may read otherwise. The rows are dead either way."
     ]
 
 
@@ -214,8 +228,12 @@ def _provision(verdict: Verdict) -> str:
 
 
 def _measured(meta: Mapping[str, Any], judged: Judged) -> list[str]:
+    several = len(meta["machines"]) > 1
     machines = listed(
-        [f"{m['system']} with {m['cpu_count']} cores ({m['runs']} runs)" for m in meta["machines"]]
+        [
+            f"{m['system']} with {m['cpu_count']} cores" + f" ({m['runs']} runs)" * several
+            for m in meta["machines"]
+        ]
     )
     versions = ", ".join(f"{name} {'/'.join(v)}" for name, v in meta["versions"].items())
     low, high = meta["steps"]

@@ -1,6 +1,6 @@
 """Claims on what was said to help, or not to (C9, C10, C11), and what every remedy changes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -255,6 +255,7 @@ class Causes:
         rows: share that lies in dead rows.
         named: by cause, the runs whose diagnosis names it and the share it explains, on average.
         diagnosed: runs with a diagnosis.
+        days: when these runs were made, and diagnosed.
     """
 
     world: str
@@ -264,6 +265,7 @@ class Causes:
     rows: Estimate
     named: Mapping[str, tuple[int, float]]
     diagnosed: int
+    days: Sequence[str] = ()
 
 
 def find_causes(runs: Runs) -> list[Causes]:
@@ -280,7 +282,8 @@ def find_causes(runs: Runs) -> list[Causes]:
             frame = runs.pick(**here)
             frame = frame[frame["diagnosed"] > 0]
             named = _named(frame["causes"].fillna(""))
-            found.append(Causes(world, schedule, zeros, columns, rows, named, len(frame)))
+            days = sorted(set(frame["started"]) - {""})
+            found.append(Causes(world, schedule, zeros, columns, rows, named, len(frame), days))
     return found
 
 

@@ -22,6 +22,8 @@ PUBLISHED_SIZE = 1000.0
 MARKS = (2000, 6000, 8000)
 # Records this much of a run away from a mark are no reading of it.
 _NEAR = 0.05
+BENIGN = "/benign"
+"""What follows the name of a cause that there is nothing to repair about."""
 # float32 gradients end about here; a mean of logarithms needs a bottom.
 FLOOR = 1e-12
 
@@ -236,9 +238,9 @@ def _findings(report: Mapping[str, Any]) -> dict[str, Any]:
     findings = (diagnosis or {}).get("findings") or []
     first = (report.get("gradient_history") or {}).get("parameter")
     causes = {
-        finding["cause"]: number(finding.get("fraction"))
+        finding["cause"] + BENIGN * bool(finding.get("benign")): number(finding.get("fraction"))
         for finding in findings
-        if finding.get("parameter") == first and not finding.get("benign")
+        if finding.get("parameter") == first
     }
     keys = list(_key_biases(findings))
     ratios = [evidence["gradient_norm"] / evidence["neighbours_norm"] for evidence, _ in keys]

@@ -71,7 +71,7 @@ def collect(paths: Sequence[str | Path], folder: Path, add: bool = False) -> lis
     if add:
         kept = read(folder)
         frame = _joined(kept.runs.frame, frame)
-        curves, meta = _merged(kept.curves, curves), _with_earlier(meta, kept.meta, len(frame))
+        curves, meta = _merged(kept.curves, curves), _with_earlier(meta, kept.meta, frame)
     meta["made"] = _made(frame)
     texts = {
         RUNS: frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"),
@@ -116,8 +116,11 @@ def _merged(earlier: Any, later: Any) -> Any:
     return both | {key: _merged(earlier[key], later[key]) for key in sorted(shared)}
 
 
-def _with_earlier(meta: Mapping[str, Any], earlier: Mapping[str, Any], runs: int) -> dict[str, Any]:
+def _with_earlier(
+    meta: Mapping[str, Any], earlier: Mapping[str, Any], frame: "pd.DataFrame"
+) -> dict[str, Any]:
     """Return how all was measured, the runs of earlier days included."""
+    runs = len(frame)
     lengths = (meta["steps"], earlier["steps"])
     versions = {
         name: sorted({*meta["versions"].get(name, ()), *earlier["versions"].get(name, ())})
@@ -133,7 +136,7 @@ def _with_earlier(meta: Mapping[str, Any], earlier: Mapping[str, Any], runs: int
         "repeated": meta["repeated"] + earlier["repeated"] + replaced,
         "seeds": sorted({*meta["seeds"], *earlier["seeds"]}),
         "steps": [min(low for low, _ in lengths), max(high for _, high in lengths)],
-        "duration_s": meta["duration_s"] + earlier["duration_s"],
+        "duration_s": round(frame["duration_s"].sum()),
         "machines": _counted_machines(machines),
         "versions": versions,
         "commits": sorted({*meta["commits"], *earlier["commits"]}),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from benchmarks.claims.remedies import REMEDIES, Causes, Cure
+from benchmarks.claims.rows import BENIGN
 from benchmarks.claims.table import NAMES, SCHEDULES
 from benchmarks.claims.verdict import (
     NO_RUNS,
@@ -93,7 +94,9 @@ def causes_table(causes: Sequence[Causes]) -> TextTable:
     rows = tuple(
         (
             *(NAMES[c.world], SCHEDULES[c.schedule]),
-            ", ".join(f"{k} {percent(s)} ({n} of {c.diagnosed})" for k, (n, s) in c.named.items()),
+            ", ".join(
+                f"{_cause(k)} {percent(s)} ({n} of {c.diagnosed})" for k, (n, s) in c.named.items()
+            ),
             *(percent(c.zeros.mean), percent(c.columns.mean), percent(c.rows.mean)),
             str(c.zeros.n),
         )
@@ -102,13 +105,18 @@ def causes_table(causes: Sequence[Causes]) -> TextTable:
     headers = (
         "world",
         "what dies",
-        "the diagnosis names (runs)",
+        "the diagnosis named (runs)",
         "zeros",
         "in columns",
         "in rows",
         "seeds",
     )
     return TextTable("One number, two causes", headers, rows, 3)
+
+
+def _cause(name: str) -> str:
+    cause, benign, _ = name.partition(BENIGN)
+    return f"{cause}, benign," if benign else cause
 
 
 def words_table(cures: Sequence[Cure]) -> TextTable:

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.claims.__main__ import main
 from benchmarks.claims.ledger import CLAIMS
-from tests.benchmarks.fabricate_claims import everything, report, write
+from tests.benchmarks.fabricate_claims import DEAD_UNITS, everything, report, write
 
 ROOT = Path(__file__).parents[2]
 
@@ -197,3 +197,25 @@ def test_no_runs_is_one_line(tmp_path, capsys):
         call(tmp_path / "runs", "--out", tmp_path / "out")
     assert "no finished runs in" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_units_that_were_named_before_the_rule_changed_are_told_with_their_day(tmp_path):
+    units = {"schedule": "dead_units", "zeros": 2 / 3, "columns": 0.0, "rows": 2 / 3}
+    named = [report(seed=seed, findings=[DEAD_UNITS], **units) for seed in range(2)]
+    calm = [report(seed=2, findings=[DEAD_UNITS | {"benign": True}], **units)]
+    write(tmp_path / "runs", named + calm + [report(seed=seed) for seed in range(2)])
+    call(tmp_path / "runs", "--out", tmp_path)
+    page = (tmp_path / "claims.md").read_text()
+    assert "dead_unit 66.4% (2 of 3), dead_unit, benign, 66.4% (1 of 3)" in page
+    assert "What was named is what the diagnosis of these runs' own day said (2026-01-01)." in page
+
+
+def test_units_that_are_benign_by_todays_rule_need_no_word_about_another(tmp_path):
+    units = {"schedule": "dead_units", "zeros": 2 / 3, "columns": 0.0, "rows": 2 / 3}
+    calm = [report(seed=s, findings=[DEAD_UNITS | {"benign": True}], **units) for s in range(2)]
+    write(tmp_path / "runs", calm + [report(seed=seed) for seed in range(2)])
+    call(tmp_path / "runs", "--out", tmp_path)
+    page = (tmp_path / "claims.md").read_text()
+    assert "dead_unit, benign, 66.4% (2 of 2)" in page
+    assert "own day" not in page
+    assert "**Machine:** Linux with 2 cores; " in page
