@@ -13,7 +13,7 @@ from src.diagnose import main
 def unscaled_bars():
     printed = io.StringIO()
     with redirect_stdout(printed):
-        main(["data=bars", "norm=none", "batches=4", "json=true"])
+        main(["data=bars", "norm=none", "model=transformer_tiny", "batches=4", "json=true"])
     return json.loads(printed.getvalue())
 
 
@@ -82,7 +82,8 @@ def test_a_finished_run_is_diagnosed_from_its_folder(tiny_run, monkeypatch, caps
 
 
 def test_a_run_without_a_checkpoint_is_told_by_what_it_recorded(tiny_run, monkeypatch, capsys):
-    folder = tiny_run("data=scenario", "norm=none", "callbacks=default")
+    small = ("data=scenario", "data.rows=1500", "model=transformer_tiny")
+    folder = tiny_run(*small, "norm=none", "callbacks=default")
     shutil.rmtree(folder / "checkpoints")
     capsys.readouterr()
     printed = printed_by(monkeypatch, capsys, str(folder))
@@ -149,7 +150,8 @@ def test_a_cause_is_explained(monkeypatch, capsys):
 
 def test_a_check_ends_with_1_until_what_it_finds_is_known(tmp_path, capsys):
     known, sarif = tmp_path / "known.json", tmp_path / "findings.sarif"
-    line = ["data=bars", "norm=none", "batches=2", "check=true", f"sarif={sarif}"]
+    line = ["data=bars", "norm=none", "model=transformer_tiny", "batches=2", "check=true"]
+    line.append(f"sarif={sarif}")
     with pytest.raises(SystemExit) as ended:
         main([*line, f"baseline={known}"])
     assert ended.value.code == 1

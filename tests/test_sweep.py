@@ -262,6 +262,7 @@ def test_data_and_model_are_checked_once_for_all_seeds(swept, monkeypatch):
     assert [(c.model.cell, c.seed) for c in checked] == [("lstm", 0), ("gru", 0), ("x", 0)]
 
 
+@pytest.mark.slow
 def test_jobs_run_beside_each_other_under_joblib(swept, capfd):
     joblib = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
     code, (folder, plan) = swept("sweep.zip=true", "seed=0,1", "optimizer.lr=1e-3,1e30", *joblib)
