@@ -126,6 +126,8 @@ class TakeTurns(pl.Callback):
         self._step += 1
         if self._step % self.block == 0:
             name = self.turns[self._step // self.block - 1]
+            if args[1].device.type == "cuda":
+                torch.cuda.synchronize()  # what the block left in the queue is its own time
             now = time.perf_counter(), time.process_time()
             self.block_s[name].append((now[0] - self._started[0]) / self.block)
             self.block_cpu_s[name].append((now[1] - self._started[1]) / self.block)
@@ -184,13 +186,14 @@ def _regressor(encoder: Any, pooling: Any, shape: tuple[int, int, int]) -> nn.Mo
     )
 
 
-def measure(name: str, rounds: int, block: int) -> dict[str, Any]:
+def measure(name: str, rounds: int, block: int, accelerator: str = "cpu") -> dict[str, Any]:
     """Train one model with all variants taking turns.
 
     Args:
         name: a key of `MODELS`.
         rounds: turns of each variant.
         block: steps of a turn.
+        accelerator: `cpu` or `gpu`.
 
     Returns:
         Milliseconds of a step without callbacks, and by variant the ratios.
@@ -199,12 +202,14 @@ def measure(name: str, rounds: int, block: int) -> dict[str, Any]:
     model, (batch_size, steps, features) = MODELS[name]()
     x = torch.randn(8 * batch_size, steps, features)
     y = x[:, -3:, :1].sum(1) + 0.1 * torch.randn(len(x), 1)
+    if accelerator == "gpu":
+        x, y = x.cuda(), y.cuda()
     loader = DataLoader(TensorDataset(x, y), batch_size)
     variants = make_variants()
     turns, module = TakeTurns(variants, rounds, block), Module(model)
     with tempfile.TemporaryDirectory() as folder:
         trainer = pl.Trainer(
-            accelerator="cpu",
+            accelerator=accelerator,
             max_steps=turns.max_steps,
             max_epochs=-1,
             callbacks=[turns],

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import lightning.pytorch as pl
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -301,6 +302,8 @@ class PriceDataModule(pl.LightningDataModule):
         self, dataset: WindowDataset, batch_size: int, shuffle: bool
     ) -> DataLoader[WindowBatch]:
         rank, world_size = 0, 1
+        if (device := self._gathers_on()) is not None:
+            dataset = dataset.to(device)
         # Evaluation is not shared out: each process scores all windows, so no score is an
         # average of unequal shares, and every forecast is there to be written.
         if self.trainer is not None and shuffle:
@@ -317,6 +320,14 @@ class PriceDataModule(pl.LightningDataModule):
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
         )
+
+    def _gathers_on(self) -> torch.device | None:
+        """Return the GPU that trains, if it can hold the rows: a batch then needs no copy."""
+        device = None if self.trainer is None else self.trainer.strategy.root_device
+        if device is None or device.type != "cuda" or self.num_workers or self._feature_changes:
+            return None
+        rows_bytes = self.datasets["train"].rows.nbytes
+        return device if rows_bytes < torch.cuda.mem_get_info(device)[0] / 8 else None
 
 
 def _frozen(value: Any) -> Any:

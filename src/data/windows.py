@@ -119,6 +119,16 @@ class WindowDataset(Dataset[WindowBatch]):
         changed.transform, changed._is_told_series = transform, False
         return changed
 
+    def to(self, device: torch.device) -> WindowDataset:
+        """Return the same windows with their rows on a device, where batches are gathered then."""
+        moved = copy.copy(self)
+        moved.rows = self.rows.to(device)
+        moved._all = _windows_over(moved.rows, self.context_length)
+        moved._starts = None if self._starts is None else self._starts.to(device)
+        for name in ("y", "last_price", "price", "index", "series"):
+            setattr(moved, name, getattr(self, name).to(device))
+        return moved
+
     def __len__(self) -> int:
         return len(self.index)
 
@@ -133,6 +143,7 @@ class WindowDataset(Dataset[WindowBatch]):
         """
         if isinstance(windows, int):
             windows = torch.tensor([windows])
+        windows = windows.to(self.rows.device, non_blocking=True)
         starts = windows if self._starts is None else self._starts.index_select(0, windows)
         x, series = self._all.index_select(0, starts), self.series.index_select(0, windows)
         if self.transform is not None:

@@ -9,6 +9,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from src.training.finite import FiniteGradients
 from src.training.metrics import PriceMetrics, skill_score
 
 # B batch, T time steps, F features. A batch has x (B, T, F), y (B, 1) scaled target,
@@ -75,6 +76,7 @@ class RegressionModule(pl.LightningModule):
         self._make_optimizer = optimizer
         self.val_metrics = PriceMetrics()
         self.test_metrics = PriceMetrics()
+        self._finite_gradients = FiniteGradients(self)
         self._squared_errors: list[Tensor] = []
         self._test_rows: list[Tensor] = []
         self.save_hyperparameters(dict(hyperparameters or {}), logger=False)
@@ -123,10 +125,20 @@ class RegressionModule(pl.LightningModule):
         """
         if getattr(self.trainer.precision_plugin, "scaler", None) is not None:
             return
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        grads = [p.grad for p in parameters if p.grad is not None]
-        if grads and not bool(torch.stack(torch._foreach_norm(grads)).isfinite().all()):
-            self._refuse_non_finite_gradient()  # or a norm too large for float32
+        parameters = (p for group in optimizer.param_groups for p in group["params"])
+        self._finite_gradients.check(parameters, self.trainer.global_step)
+
+    def on_validation_start(self) -> None:
+        """Score no weights that a gradient of NaN has reached."""
+        self._finite_gradients.settle()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Write none either."""
+        self._finite_gradients.settle()
+
+    def on_train_end(self) -> None:
+        """Leave none behind."""
+        self._finite_gradients.settle()
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Add one batch to the validation metrics."""
@@ -207,15 +219,6 @@ class RegressionModule(pl.LightningModule):
                 f"training loss is {loss.item()} at step {self.trainer.global_step}: "
                 "stopped before the weights were changed"
             )
-
-    def _refuse_non_finite_gradient(self) -> None:
-        for name, parameter in self.named_parameters():
-            grad = parameter.grad
-            if grad is not None and not bool(grad.isfinite().all()):
-                raise FloatingPointError(
-                    f"the gradient of {name} is not finite at step {self.trainer.global_step}: "
-                    "stopped before the weights were changed"
-                )
 
 
 def _at_least_float32(values: Tensor) -> Tensor:

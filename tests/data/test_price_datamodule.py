@@ -214,7 +214,9 @@ def test_description_says_rows_dates_and_windows():
 
 def test_each_rank_evaluates_every_window():
     data = PriceDataModule()
-    data.trainer = SimpleNamespace(global_rank=1, world_size=2)
+    data.trainer = SimpleNamespace(
+        global_rank=1, world_size=2, strategy=SimpleNamespace(root_device=torch.device("cpu"))
+    )
     data.setup()
     visited = torch.cat([batch.index for batch in data.test_dataloader()])
     assert len(visited) == data.windows("test")
@@ -224,7 +226,11 @@ def test_each_rank_gets_its_share_of_training_windows():
     data = ready()
     shares = []
     for rank in range(2):
-        data.trainer = SimpleNamespace(global_rank=rank, world_size=2)
+        data.trainer = SimpleNamespace(
+            global_rank=rank,
+            world_size=2,
+            strategy=SimpleNamespace(root_device=torch.device("cpu")),
+        )
         shares.append([batch.index for batch in data.train_dataloader()])
     assert len(shares[0]) == len(shares[1])
     together = torch.cat([torch.cat(share) for share in shares])
