@@ -288,7 +288,10 @@ class PriceDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[WindowBatch]:
         """Return the shuffled training batches."""
-        return self._loader(self.datasets["train"], self.batch_size, shuffle=True)
+        windows, device = self.datasets["train"], self._gathers_on()
+        if device is not None:
+            windows = windows.to(device)
+        return self._loader(windows, self.batch_size, shuffle=True)
 
     def val_dataloader(self) -> DataLoader[WindowBatch]:
         """Return the validation batches in time order."""
@@ -302,8 +305,6 @@ class PriceDataModule(pl.LightningDataModule):
         self, dataset: WindowDataset, batch_size: int, shuffle: bool
     ) -> DataLoader[WindowBatch]:
         rank, world_size = 0, 1
-        if (device := self._gathers_on()) is not None:
-            dataset = dataset.to(device)
         # Evaluation is not shared out: each process scores all windows, so no score is an
         # average of unequal shares, and every forecast is there to be written.
         if self.trainer is not None and shuffle:
@@ -322,7 +323,7 @@ class PriceDataModule(pl.LightningDataModule):
         )
 
     def _gathers_on(self) -> torch.device | None:
-        """Return the GPU that trains, if it can hold the rows: a batch then needs no copy."""
+        """Return the GPU that trains, if it can hold the rows: a batch then waits for no copy."""
         device = None if self.trainer is None else self.trainer.strategy.root_device
         if device is None or device.type != "cuda" or self.num_workers or self._feature_changes:
             return None

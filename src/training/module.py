@@ -108,7 +108,8 @@ class RegressionModule(pl.LightningModule):
         if loss.device.type == "cpu" or logs_now:
             self._refuse_non_finite(loss)
         if logs_now:
-            self.log("train/loss", loss, prog_bar=True)
+            # Lightning reads what it shows at each step: a GPU would wait, so our bar does not ask.
+            self.log("train/loss", loss, prog_bar=loss.device.type == "cpu")
             if self.prior is not None:
                 self.log("train/aux_loss", aux_loss)
             step = self.trainer.global_step + 1

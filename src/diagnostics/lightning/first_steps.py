@@ -64,7 +64,8 @@ class FirstSteps:
 def loss_values(losses: Iterable[Tensor]) -> list[float]:
     """Return losses as numbers, read from the device at once."""
     means = [loss.float().mean() for loss in losses]
-    return torch.stack(means).tolist() if means else []
+    # Those of before a resumption lie on the host.
+    return torch.stack([mean.to(means[-1].device) for mean in means]).tolist() if means else []
 
 
 def of_gradients(measurements: Sequence[Measurement]) -> set[Suspicion]:
