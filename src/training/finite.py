@@ -61,7 +61,7 @@ class FiniteGradients:
         if [p.shape for p in self._before] != [p.shape for p in measured]:
             self._before = [torch.empty_like(p) for p in measured]
         with torch.no_grad():
-            torch._foreach_copy_(self._before, measured)
+            torch._foreach_copy_(self._before, [*measured])
         largest = torch.stack(torch._foreach_norm(grads, torch.inf))
         none = torch.zeros(0, dtype=torch.int64, device=largest.device)
         answer = Pending(none, largest, lambda _, floats: floats.isfinite().tolist())
