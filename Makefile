@@ -67,6 +67,7 @@ tensorboard: setup ## Open the dashboards on http://127.0.0.1:6006/#custom_scala
 benchmark-faults: setup-dev ## Seed every fault, score who names it
 benchmark-dose: setup-dev ## Seed each fault at eight doses: harm, and from where on it is named
 benchmark-rivals: setup-dev ## Ask real packages from PyPI about the same programs
+benchmark-libraries: setup-dev ## Watch the models of three forecasting libraries learn
 benchmark-posted: setup-dev ## Diagnose programs as people post them, and their repaired twins
 benchmark-overhead: setup-dev ## Time the monitoring against the plain step
 benchmark-scores: setup-dev ## Train the presets over five seeds beside "tomorrow = today"

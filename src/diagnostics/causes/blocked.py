@@ -206,7 +206,8 @@ def find_degenerate_norm(symptoms: Symptoms) -> list[Candidate]:
                 module,
                 fraction=1.0,
                 evidence={**evidence, "line": single.line},
-                remedy=remedy,
+                benign=single.by_design,
+                remedy="Nothing to repair: there is one of a kind." if single.by_design else remedy,
             )
         )
     return found

@@ -26,8 +26,13 @@ FORGOTTEN = 1e-3
 
 
 def _path(symptoms: Symptoms) -> list[ModuleSymptoms]:
-    """Return the layers with a weight matrix, in order, that a gradient reaches."""
-    return [m for m in symptoms.called if m.connected and symptoms.weight(m.name) is not None]
+    """Return the layers with a weight matrix, in order, on the way from the data to the loss."""
+    return [
+        m
+        for m in symptoms.called
+        if m.connected and symptoms.weight(m.name) is not None
+        if m.name not in symptoms.structure.unfed
+    ]
 
 
 def _ends(over_time: Tensor) -> dict[str, float]:

@@ -11,6 +11,8 @@ from .needs import clipping, earlier_gradients, first_losses
 
 LEFT = 1e-3
 """Clipping threshold over gradient norm, below which clipping leaves nothing."""
+ROUNDING = 1e-5
+"""A gradient this much smaller than the largest one is zero up to rounding."""
 ACCUMULATED = 4.0
 """Gradient found on entry over a fresh one, from which on it was never cleared."""
 
@@ -23,14 +25,16 @@ def find_accumulating(symptoms: Symptoms) -> list[Candidate]:
 
     It takes half of the parameters: what no batch reaches any more keeps its old gradient, while
     fresh ones may have grown as large as the sum. Parameters in no optimiser group do not count:
-    nobody clears them.
+    nobody clears them. Nor do gradients that are rounding beside the others.
     """
     on_purpose = symptoms.context.accumulate_grad_batches or 1
-    pairs = {
+    found = {
         p.name: (float(p.entry.double().norm()), p.norm * on_purpose)
         for p in symptoms.parameters.values()
         if p.entry is not None and p.entry.any() and p.grads and p.optimized is not False
     }
+    largest = max((max(pair) for pair in found.values()), default=0.0)
+    pairs = {name: pair for name, pair in found.items() if pair[0] > ROUNDING * largest}
     ratio = median(relative_entry(*pair) for pair in pairs.values()) if pairs else 0.0
     if not ratio >= ACCUMULATED:
         return []

@@ -125,7 +125,8 @@ def find_unused(symptoms: Symptoms) -> list[Candidate]:
     """Find parameters the loss does not depend on in any batch.
 
     Of modules that were called the last one is named: behind it the graph is cut. An expert that no
-    sample was routed to is not unused. A loss that hangs on no parameter is a finding of its own.
+    sample was routed to is not unused, and a module that never gets anything computed from the
+    batch has nothing to do with it. A loss that hangs on no parameter is a finding of its own.
     """
     if symptoms.structure.cut is not None:
         return []
@@ -138,7 +139,11 @@ def find_unused(symptoms: Symptoms) -> list[Candidate]:
             if not (symptoms.routed and p.module in symptoms.uncalled)
         ]
     )
-    spare = {name for name in missing if _spare_end(symptoms, name, missing)}
+    spare = {
+        name
+        for name in missing
+        if name in symptoms.structure.unfed or _spare_end(symptoms, name, missing)
+    }
     called = [name for name in missing if name not in symptoms.uncalled and name not in spare]
     last = max(called, key=lambda name: symptoms.modules[name].order, default=None)
     reported = [n for n in missing if n == last or n in symptoms.uncalled or n in spare]

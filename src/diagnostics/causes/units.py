@@ -95,6 +95,8 @@ def _blocked(symptoms: Symptoms) -> list[Candidate]:
     if not alive or symptoms.routed:
         return []
     silent = [m for m in flows if m.flow == 0 and m.order < alive[-1].order]
+    single = tuple(s.module + "." for s in symptoms.structure.singles if s.by_design)
+    silent = [m for m in silent if not m.name.startswith(single)]
     if not silent:
         return []
     place = silent[-1]

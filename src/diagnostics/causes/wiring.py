@@ -169,6 +169,7 @@ def find_ignored_input(symptoms: Symptoms) -> list[Candidate]:
                 fraction=len(named) / length,
                 indices=indices,
                 evidence=evidence,
+                benign=ignored.chosen,
                 remedy=remedy,
             )
         )

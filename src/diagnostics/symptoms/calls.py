@@ -4,7 +4,7 @@ B samples, T steps.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -89,20 +89,37 @@ def _from_batch(playback: Playback, batch: Any) -> dict[int, Tensor]:
 
 @dataclass
 class Single:
-    """A normalisation over one entry: it returns a constant, whatever comes in."""
+    """A normalisation over one entry: it returns a constant, whatever comes in.
+
+    Args:
+        function: The call.
+        module: The module in whose forward it is.
+        shape: Shape of what goes in.
+        dim: The dimension of size one.
+        line: Where.
+        by_design: Whether it is a general part at its smallest size: what it weights gets through.
+    """
 
     function: str
     module: str
     shape: tuple[int, ...]
     dim: int
     line: str
+    by_design: bool = False
 
 
 def find_singles(playbacks: Sequence[Playback]) -> list[Single]:
     """Find softmaxes, attentions and normalisations over one entry in every play."""
     found: dict[tuple[str, str, str], Single] = {}
     for number, playback in enumerate(playbacks):
-        singles = {(s.module, s.function, s.line): s for c in playback.calls if (s := _single(c))}
+        singles: dict[tuple[str, str, str], Single] = {}
+        for place, call in enumerate(playback.calls):
+            single = _single(call)
+            if single is not None:
+                designed = _by_design(call, playback.calls[place + 1 :], playback)
+                singles[single.module, single.function, single.line] = replace(
+                    single, by_design=designed
+                )
         found = singles if not number else {k: v for k, v in found.items() if k in singles}
     return list(found.values())
 
@@ -115,6 +132,47 @@ def _single(call: Call) -> Single | None:
     if dim is None:
         return None
     return Single(call.function, call.module, tuple(source.shape), dim, call.line)
+
+
+VIEWS = frozenset(
+    {"unsqueeze", "squeeze", "view", "reshape", "transpose", "permute", "expand", "dropout"}
+)
+ATTENTION = frozenset({"scaled_dot_product_attention", "multi_head_attention_forward"})
+
+
+def _by_design(call: Call, later: Sequence[Call], playback: Playback) -> bool:
+    """Return whether a single entry is what a general part comes to where there is one of a kind.
+
+    That is a mixture of one, whose only component gets the weight 1, as where variables are
+    selected and there is one; and a self-attention over the first token of a decoder, in a model
+    that attends to longer sequences elsewhere.
+    """
+    if call.function in ATTENTION:
+        return any(
+            other.function == call.function
+            and any(t.requires_grad for t in other.tensors)
+            and _dimension_of_one(other, other.tensors[0]) is None
+            for other in playback.calls
+        )
+    return "softmax" in call.function and _mixes_one(call, later)
+
+
+def _mixes_one(call: Call, later: Sequence[Call]) -> bool:
+    """Return whether a weight only scales its component, and is not added up over more of them."""
+    weights, products = {id(t) for t in call.results}, set()
+    for other in later:
+        got = {id(t) for t in other.tensors}
+        if other.function in VIEWS and got & weights:
+            weights |= {id(t) for t in other.results}
+        elif other.function in ("mul", "rmul") and got & weights:
+            products |= {id(t) for t in other.results}
+        elif other.function in ("matmul", "bmm") and got & weights:
+            column = other.args[-1]
+            return id(column) in weights and column.shape[-2:] == (1, 1)
+        elif other.function == "sum" and got & products:
+            dim = other.argument(1, "dim")
+            return isinstance(dim, int) and other.tensors[0].shape[dim] == 1
+    return False
 
 
 def _dimension_of_one(call: Call, source: Tensor) -> int | None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .masks import padding_steps, tensors_in
-from .playback import Call, Playback, play
+from .playback import FILLERS, Call, Playback, play
 from .samples import LossFunction, change_tensors, outputs_of, sample_axes
 
 MOST = 0.5
@@ -32,6 +32,7 @@ class Ignored:
         steps: Whether the axis is that of steps.
         line: Where they are lost, if a call that drops them was seen.
         module: The module in whose forward that is.
+        chosen: Whether that call takes the others by a list of their places, which is a choice.
     """
 
     position: int
@@ -41,6 +42,7 @@ class Ignored:
     steps: bool
     line: str = ""
     module: str = ""
+    chosen: bool = False
 
 
 def input_influence(
@@ -110,8 +112,20 @@ def find_ignored(model: nn.Module, batches: Sequence[Any], loss_fn: LossFunction
                 found.append(Ignored(position, shape, axis + 1, tuple(dead), steps))
     for ignored in found:
         playback = play(model, batches[0], loss_fn)
-        ignored.module, ignored.line = _where_lost(playback, ignored)
+        call = _where_lost(playback, ignored)
+        if call is not None:
+            ignored.module, ignored.line = call.module, call.line
+            ignored.chosen = not ignored.steps and _by_list(call)
     return found
+
+
+def _by_list(call: Call) -> bool:
+    """Return whether a call picks by a list of places, [3, 5], and not by a range of them."""
+    if call.function == "index_select":
+        return True
+    places = call.args[1] if call.function == "getitem" and len(call.args) > 1 else None
+    last = places[-1] if isinstance(places, tuple) and places else places
+    return isinstance(last, list) or (isinstance(last, Tensor) and last.dim() == 1)
 
 
 def _varies(tensors: Sequence[Tensor], axis: int, index: int) -> bool:
@@ -149,6 +163,7 @@ def unfed_modules(playback: Playback, batch: Any) -> frozenset[str]:
     fed: dict[str, bool] = {}
     for call in playback.calls:
         reached = any(id(tensor) in data for tensor in call.tensors)
+        reached = reached and call.function not in FILLERS
         if reached:
             data |= {id(tensor) for tensor in call.results}
         if not call.function and call.tensors:
@@ -156,7 +171,7 @@ def unfed_modules(playback: Playback, batch: Any) -> frozenset[str]:
     return frozenset(name for name, reached in fed.items() if not reached)
 
 
-def _where_lost(playback: Playback, ignored: Ignored) -> tuple[str, str]:
+def _where_lost(playback: Playback, ignored: Ignored) -> Call | None:
     """Return the first call that picks from a tensor as long along the axis as the input."""
     length = ignored.shape[ignored.axis]
     for call in playback.calls:
@@ -166,8 +181,8 @@ def _where_lost(playback: Playback, ignored: Ignored) -> tuple[str, str]:
         if source is None or length not in source.shape or not call.outputs:
             continue
         if call.outputs[0].shape.count(length) < source.shape.count(length):
-            return call.module, call.line
-    return "", ""
+            return call
+    return None
 
 
 @dataclass

@@ -20,6 +20,12 @@ from ..isolation import same_attributes, seeded
 
 LIBRARY = str(Path(__file__).parents[1])
 TORCH = str(Path(torch.__file__).parent)
+FILLERS = frozenset(
+    f"{what}_like" if like else f"new_{what}"
+    for what in ("zeros", "ones", "full", "empty", "tensor", "rand", "randn")
+    for like in (False, True)
+)
+"""Functions that take a tensor's shape or kind and nothing of its values."""
 UNINTERESTING = frozenset({"__get__", "__set__", "dim", "size", "numel", "stride", "is_complex"})
 
 
