@@ -9,7 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from src.data.reading.checks import PriceWarning, check_series, frequency_of, is_intraday, say_date
-from src.data.reading.dates import EXPECTED, Instants, is_clock
+from src.data.reading.date_cells import is_clock
+from src.data.reading.dates import EXPECTED, Instants
 from src.data.reading.errors import DataError
 from src.data.reading.extra import PREFIX, known_by_then
 from src.data.reading.names import ROLES
