@@ -18,17 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from src.config.trust import CheckpointError, trusted
-from src.runs.folder import CHECKPOINTS, FORECAST_PICTURE, FORECASTS, REPORT, folder_of
+from src.runs.folder import CHECKPOINTS, folder_of
+from src.runs.record import Record
 
 if TYPE_CHECKING:
     import pandas as pd
     from omegaconf import DictConfig
-    from PIL.Image import Image
     from torch import nn
 
     from src.data import PriceDataModule
     from src.data.facts import DataFacts
-    from src.diagnostics import Diagnosis
     from src.runs.calibration import Calibration
     from src.runs.predictor import Predictor
     from src.training.module import RegressionModule
@@ -78,7 +77,7 @@ def unquoted(config: DictConfig) -> Iterator[None]:
         ) from None
 
 
-class Run:
+class Run(Record):
     """A run on disk. Each part is read or built when first asked for, and then kept.
 
     Torch is imported with the checkpoint; `report` alone needs none.
@@ -87,114 +86,6 @@ class Run:
         folder: the run folder, or the folder of a checkpoint that lies elsewhere.
         checkpoint: the checkpoint; a run that keeps none has its report alone.
     """
-
-    def __init__(self, folder: Path, checkpoint: Path) -> None:
-        self.folder = folder
-        self._checkpoint = checkpoint
-
-    @property
-    def checkpoint_path(self) -> Path:
-        """Where the checkpoint is.
-
-        Raises:
-            ValueError: it is not there.
-        """
-        if not self._checkpoint.is_file():
-            last = self._checkpoint.with_name("last.ckpt")
-            if last.is_file():  # of a run that is to be judged where it ends
-                return last
-            name = f"{CHECKPOINTS}/{self._checkpoint.name}"
-            raise ValueError(f"ckpt_path holds no {name}: {self.folder}")
-        return self._checkpoint
-
-    @property
-    def has_checkpoint(self) -> bool:
-        """Whether there is a model to open."""
-        try:
-            return self.checkpoint_path.is_file()
-        except ValueError:
-            return False
-
-    @cached_property
-    def report(self) -> dict[str, Any]:
-        """What report.json says.
-
-        Raises:
-            ValueError: there is none, or it cannot be read.
-        """
-        # Imported here: what forecasts reads no report.
-        from src.reporting import shape
-        from src.reporting.shape import read_record
-
-        file = self.folder / REPORT
-        try:
-            return read_record(file, shape.REPORT)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{file} is not a run's report: {error}") from None
-
-    @cached_property
-    def scores(self) -> pd.DataFrame:
-        """The test scores: a row a metric; the model, "tomorrow = today", and their ratio.
-
-        Raises:
-            ValueError: the run was not tested.
-        """
-        import pandas as pd
-
-        if "test" not in self.report:
-            raise ValueError(f"{self.folder} was not tested: its run is {self.status}")
-        parts = {part: self.report["test"][part] for part in ("model", "baseline", "ratio")}
-        return pd.DataFrame(parts).rename(columns={"baseline": "tomorrow = today"})
-
-    @cached_property
-    def forecasts(self) -> pd.DataFrame:
-        """The test part: `last_price`, `price`, `predicted_price` in price units, by `date`.
-
-        Of a run on several series also their `ticker`.
-
-        Raises:
-            ValueError: the run was not tested.
-        """
-        import pandas as pd
-
-        file = self.folder / FORECASTS
-        if not file.is_file():
-            raise ValueError(f"{self.folder} was not tested: it has no {FORECASTS}")
-        return pd.read_csv(file, parse_dates=["date"], index_col="date")
-
-    @cached_property
-    def diagnosis(self) -> Diagnosis | None:
-        """What was found in its gradients at the end; None where nothing watched them."""
-        from src.diagnostics import Diagnosis
-
-        found = self.report.get("diagnosis")
-        return None if found is None else Diagnosis.from_dict(found)
-
-    def plot(self) -> Image:
-        """Return forecast.png: forecasts against what came. Notebooks show it; `.save` keeps it.
-
-        Raises:
-            ValueError: the run was not tested.
-        """
-        from PIL import Image
-
-        from src.board.pictures import as_image, forecast_figure
-
-        if (kept := self.folder / FORECAST_PICTURE).is_file():
-            return Image.open(kept)
-        shown = self.forecasts
-        if "ticker" in shown:
-            shown = shown[shown["ticker"] == shown["ticker"].iloc[0]]
-        keys = ("last_price", "price", "predicted_price")
-        last, price, predicted = (shown[name].to_numpy() for name in keys)
-        return as_image(forecast_figure(shown.index.to_numpy(), last, price, predicted))
-
-    @property
-    def status(self) -> str:
-        """How it ended, or that it runs: `killed` if its process is gone without a word."""
-        from src.reporting.runs import status_of
-
-        return status_of(self.folder, self.report)[0]
 
     @cached_property
     def checkpoint(self) -> dict[str, Any]:
