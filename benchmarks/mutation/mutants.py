@@ -99,6 +99,8 @@ def _idle(node: ast.AST) -> list[ast.AST]:
         return [node.annotation] if node.annotation else []
     if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
         return [node]
+    if isinstance(node, ast.keyword) and node.arg == "strict":
+        return [node]  # of zip: says that lengths are equal
     is_message = isinstance(node, ast.JoinedStr | ast.Raise)
     return [node] if is_message else []
 

@@ -25,7 +25,7 @@ PATIENCE = 10
 COMMANDS = {
     "diagnostics": ("test_diagnose.py",),
     "reporting": ("test_report.py",),
-    "serving": ("test_export.py", "test_serve.py"),
+    "serving": ("test_export.py", "test_predict.py", "test_serve.py"),
     "sweeping": ("test_sweep.py",),
 }
 """Tests of the commands that a room is there for."""

@@ -135,8 +135,22 @@ def test_health_metrics_and_openapi_say_what_is_served(port, predictor):
     schema = json.loads(ask(port, "GET", "/openapi.json")[1])
     operation = schema["paths"]["/predict"]["post"]
     asked = operation["requestBody"]["content"]["application/json"]["schema"]["properties"]
-    assert (asked["prices"]["minItems"], asked["prices"]["maxItems"]) == (60, 60)
+    prices = asked["prices"]
+    assert (prices["minItems"], prices["maxItems"]) == (60, 60)
+    assert prices["items"] == {
+        "type": "number",
+        "exclusiveMinimum": 1e-30,
+        "exclusiveMaximum": 1e30,
+    }
+    assert operation["requestBody"]["required"]
     assert {"200", "400", "413", "415", "422"} <= set(operation["responses"])
+
+
+def test_durations_are_told_apart_from_a_millisecond_to_ten_seconds(port):
+    ask(port, body=BODIES[0])
+    metrics = ask(port, "GET", "/metrics")[1].decode()
+    found = re.findall(r'price_request_seconds_bucket\{le="([^"]+)",path="/predict"\}', metrics)
+    assert found == "0.001 0.0025 0.005 0.01 0.025 0.05 0.1 0.25 0.5 1.0 2.5 10.0 +Inf".split()
 
 
 def test_prices_that_float32_can_tell_apart_are_answered(port):

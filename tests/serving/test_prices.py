@@ -1,5 +1,7 @@
 """Prices from JSON and text: what is taken, and how the rest is named."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -29,6 +31,51 @@ def test_one_word_with_a_comma_is_two_prices_and_sizes_end_at_thirty_digits():
     for text in ("1e30", "1e-30"):
         with pytest.raises(ValueError, match="expected a number between 1e-30 and 1e"):
             parse_series(text)
+
+
+@pytest.mark.parametrize("form", ["[{}]", '{{"prices": [{}]}}', "{}"])
+def test_prices_lie_between_thirty_digits_before_and_after_the_point(form):
+    assert [series.tolist() for series in parse_series(form.format("9e29"))] == [[9e29]]
+    assert [series.tolist() for series in parse_series(form.format("2e-30"))] == [[2e-30]]
+    for price in ("1e30", "1e-30"):
+        with pytest.raises(ValueError, match=r"expected a number between 1e-30 and 1e\+30$"):
+            parse_series(form.format(price))
+
+
+def test_the_largest_price_of_a_request_is_at_most_a_million_times_the_smallest():
+    assert parse_prices('{"prices": [1, 1e6]}', 2).tolist() == [1, 1e6]
+    with pytest.raises(FieldError) as refused:
+        parse_prices('{"prices": [2, 1, 1000001]}', 3)
+    assert str(refused.value) == (
+        "prices[2]: found prices from 1 to 1e+06, expected a factor of 1e+06 at most"
+    )
+
+
+def test_a_refusal_says_what_was_found_and_what_was_expected():
+    said = {
+        "{}": "prices: found no such field",
+        "3": 'the document: expected an object, {"prices": [...]}',
+        '{"prices": 3}': "prices: found 3, expected an array of numbers",
+        '{"prices": [1]}': "prices: found 1 prices, expected 2",
+        '{"x": 1}': "x: found an unknown field, expected prices alone",
+        '{"x": 1, "x": 2}': "x: found the key twice, expected it once",
+        '{"prices": [1,': "the document: not JSON: Expecting value at line 1, column 15",
+    }
+    found = {}
+    for text in said:
+        with pytest.raises(FieldError) as refused:
+            parse_prices(text, 2)
+        found[text] = str(refused.value)
+    assert found == said
+
+
+def test_long_words_are_shown_from_their_beginning():
+    with pytest.raises(FieldError) as refused:
+        parse_prices(json.dumps({"prices": ["x" * 41]}), 1)
+    assert refused.value.message.startswith(f"found the string '{'x' * 37}...', expected ")
+    with pytest.raises(FieldError) as refused:
+        parse_prices(json.dumps({"prices": ["x" * 40]}), 1)
+    assert refused.value.message.startswith(f"found the string '{'x' * 40}', expected ")
 
 
 def test_several_series_are_read_at_once():
