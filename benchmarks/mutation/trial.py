@@ -74,6 +74,7 @@ class Trials:
             RuntimeError: a test fails, or they take too long: every fault would seem noticed.
         """
         tests = [self._copy / "tests" / name for name in (room.name, *COMMANDS.get(room.name, ()))]
+        tests.append(self._copy / "src" / room.name)  # what its docstrings promise
         seen = self._copy / "calls.json"
         recorder = Recorder(self._copy, f"src/{room.name}", seen)
         if (fate := self._run([*map(str, tests)], 10 * self._seconds, recorder)) != SURVIVED:

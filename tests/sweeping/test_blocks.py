@@ -118,6 +118,8 @@ def test_a_block_set_to_null_is_left_out():
             {"blocks": {"a": {"hydra/launcher": "joblib"}}},
             "sweep.blocks.a: hydra/launcher is one for all jobs",
         ),
+        ({"blocks": {"a": {"+hydra.x": 1}}}, "sweep.blocks.a: .hydra.x is one for all jobs"),
+        ({"blocks": {"a": {"~sweep": 1}}}, "sweep.blocks.a: ~sweep is one for all jobs"),
     ],
 )
 def test_what_is_no_block_is_refused_with_what_was_expected(settings, message):

@@ -1,5 +1,6 @@
 """What a launcher's failures do to the record, with launchers that fail on purpose."""
 
+import math
 from concurrent.futures.process import BrokenProcessPool
 
 import pytest
@@ -126,3 +127,39 @@ def test_jobs_whose_processes_live_are_waited_for(manifest, monkeypatch):
     _, statuses = launch(manifest, Submitit())
     assert statuses == ["finished", "killed", "killed", "killed", "killed"]
     assert manifest.read().jobs[0].objective == 0.7
+
+
+def test_jobs_get_the_sweeps_settings_and_their_number(manifest):
+    given = []
+
+    class Noting(Pool):
+        def launch(self, job_overrides, initial_job_idx):
+            given.append((job_overrides, initial_job_idx))
+            super().launch(job_overrides, initial_job_idx)
+
+    manifest.start(0)
+    manifest.end(0, "finished", objective=0.25)
+    launch(manifest, Noting(manifest, deadly=set()))
+    ((jobs, first),) = given
+    assert first == 1
+    assert jobs[0] == ["seed=1", "sweep.fail_fast=false", "sweep.job=1"]
+    assert len(jobs) == 4
+
+
+def test_a_job_that_finished_without_an_objective_has_none(manifest):
+    for index in range(5):
+        manifest.start(index)
+        manifest.end(index, "finished")
+    returns, _ = launch(manifest, Pool(manifest, deadly=set()))
+    assert all(math.isnan(result.return_value) for result in returns)
+
+
+@pytest.mark.parametrize(("asked", "finished", "workers"), [(8, 0, 5), (2, 0, 2), (8, 4, 1)])
+def test_joblib_gets_no_more_workers_than_jobs(manifest, asked, finished, workers):
+    pool = Pool(manifest, deadly=set())
+    pool.joblib = {"n_jobs": asked}
+    for index in range(finished):
+        manifest.start(index)
+        manifest.end(index, "finished")
+    launch(manifest, pool)
+    assert pool.joblib == {"n_jobs": workers}

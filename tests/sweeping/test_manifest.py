@@ -129,3 +129,46 @@ def test_a_difference_names_keys_that_come_and_go():
 
 def test_a_lock_that_nobody_made_is_not_held(tmp_path):
     assert not is_held(tmp_path / "lock")
+
+
+def test_jobs_whose_process_is_gone_were_interrupted_and_no_others(tmp_path):
+    manifest = Manifest.create(tmp_path, plan_of(3))
+    for index in (0, 1):
+        manifest.start(index)
+    manifest.end(0, "finished")
+    began = time.monotonic()
+    manifest.interrupt("told to stop")
+    assert time.monotonic() - began < 1, "nobody is waited for who is gone"
+    found = [(job.status, job.reason) for job in manifest.read().jobs]
+    assert found == [("finished", None), ("interrupted", "told to stop"), ("waiting", None)]
+
+
+def test_a_job_whose_process_lives_is_not_called_interrupted(tmp_path, monkeypatch):
+    manifest = Manifest.create(tmp_path, plan_of(1))
+    manifest.start(0)
+    monkeypatch.setattr(Manifest, "is_alive", lambda self, index: True)
+    ticks = iter(range(100))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(ticks)))
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    manifest.interrupt("told to stop")
+    assert manifest.read().jobs[0].status == "running"
+    assert next(ticks) == 3, "two seconds and no longer: one look at 1, the end at 2"
+
+
+def test_a_sweep_of_the_same_config_comes_before_a_later_one_and_damaged_ones_are_passed(tmp_path):
+    for name, print_ in (("1", "f"), ("2", "g"), ("3", "g")):
+        (tmp_path / name).mkdir()
+        Manifest.create(tmp_path / name, plan_of(2, print_))
+    (tmp_path / "4").mkdir()
+    (tmp_path / "4" / "sweep.json").write_text("{")
+    asked = ["seed=0", "seed=1"]
+    assert find_sweep(tmp_path, asked, "f").folder.name == "1"
+    assert find_sweep(tmp_path, asked, "other").folder.name == "3"
+    with pytest.raises(ValueError, match="no sweep in .* has these jobs"):
+        find_sweep(tmp_path, ["seed=0"], "f")
+
+
+def test_a_sweep_knows_how_many_jobs_there_will_be(tmp_path):
+    manifest = Manifest.create(tmp_path, plan_of(1))
+    manifest.expect(7)
+    assert manifest.read().total == 7

@@ -60,3 +60,39 @@ def test_a_loss_that_is_not_a_number_ends_a_trial(trials):
 
 def test_outside_a_sweep_nothing_is_pruned():
     assert trial([1, 2, 3], startup_trials=0, warmup_epochs=0) is None
+
+
+def test_by_default_four_trials_run_to_their_end_and_every_one_has_two_epochs(trials):
+    good = [[3, 2, 1]] * 3
+    assert trials(*good, [9, 9, 9], [9, 9, 9]) == [None, None, None, None, 1]
+
+
+def test_a_trial_is_compared_with_those_that_came_as_far(trials):
+    results = trials([1], [1], [9, 9], startup_trials=2, warmup_epochs=1)
+    assert results == [None, None, None]
+
+
+@pytest.mark.parametrize("state", [{"sanity_checking": True}, {"training": False}])
+def test_only_validations_of_the_training_count(tmp_path, monkeypatch, state):
+    monkeypatch.setattr(job, "current", (tmp_path, 0))
+    pruning = Pruning(startup_trials=0, warmup_epochs=0)
+    given = {"sanity_checking": False, "training": True, "callback_metrics": {"val/loss": 1.0}}
+    pruning.on_validation_end(SimpleNamespace(**given | state), None)
+    assert pruning.losses == []
+
+
+def test_of_several_processes_one_leaves_the_losses(tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "current", (tmp_path, 3))
+    pruning = Pruning()
+    pruning.losses = [2.0, 1.0]
+    pruning.on_fit_end(SimpleNamespace(is_global_zero=False), None)
+    assert not (tmp_path / "curves").exists()
+    pruning.on_fit_end(SimpleNamespace(is_global_zero=True), None)
+    assert (tmp_path / "curves" / "3.json").read_text() == "[2.0, 1.0]"
+
+
+def test_a_trial_that_goes_on_keeps_its_epochs():
+    first, again = Pruning(), Pruning()
+    first.losses, first.pruned_at = [2.0, 1.0], 1
+    again.load_state_dict(first.state_dict())
+    assert (again.losses, again.report()) == ([2.0, 1.0], {"pruned_at_epoch": 1})
