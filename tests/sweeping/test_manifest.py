@@ -164,7 +164,7 @@ def test_a_sweep_of_the_same_config_comes_before_a_later_one_and_damaged_ones_ar
     asked = ["seed=0", "seed=1"]
     assert find_sweep(tmp_path, asked, "f").folder.name == "1"
     assert find_sweep(tmp_path, asked, "other").folder.name == "3"
-    with pytest.raises(ValueError, match="no sweep in .* has these jobs"):
+    with pytest.raises(ValueError, match=r"no sweep in .* has these jobs"):
         find_sweep(tmp_path, ["seed=0"], "f")
 
 
