@@ -12,7 +12,7 @@ from src.importing import importing
 
 
 def evaluate(job: Job) -> dict[str, Any]:
-    """Return the scores of the model and of "tomorrow = today" on one part of the run's data."""
+    """Return the scores of the model, and of no model, on one part of the run's data."""
     # Imported here: a slip on the command line is answered at once, without torch.
     with importing():
         from src.runs.evaluation import score_run
@@ -22,12 +22,14 @@ def evaluate(job: Job) -> dict[str, Any]:
 
 def show(scores: dict[str, Any], job: Job) -> Iterator[Any]:
     """Yield the table of the scores."""
-    from src.reporting.run_tables import score_table, series_table
+    from src.reporting.score_tables import score_table, series_table, steps_table
 
     title = f"Scores on the {job.config.split} split"
     yield score_table(scores["model"], scores["baseline"], title=title)
     if "series" in scores:
         yield series_table(scores, title=title)
+    if "steps" in scores:
+        yield steps_table(scores, title=title)
 
 
 main = Command("evaluate", __doc__, evaluate, show)

@@ -3,8 +3,9 @@
 Shapes: S records, T time steps, N days.
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -91,6 +92,60 @@ def _label(draw: ImageDraw.ImageDraw, length: int, steps: list[int], title: str)
         write(right + 34, TOP + share * height, text, "lm")
 
 
+class Drawn(NamedTuple):
+    """How forecasts of a kind of target are drawn.
+
+    Args:
+        unit: of what is shown.
+        baseline: the forecast that needs no model.
+        error: the score of the title.
+        saved: the loss that the third panel sums up.
+        saved_unit: its unit.
+        loss: from what came and what was forecast (N,).
+        score: from the mean of that loss.
+        shown: from what came, or was forecast, to what is shown.
+    """
+
+    unit: str
+    baseline: str
+    error: str
+    saved: str
+    saved_unit: str
+    loss: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    score: Callable[[np.ndarray], np.ndarray]
+    shown: Callable[[np.ndarray], np.ndarray]
+
+
+def _same(values: np.ndarray) -> np.ndarray:
+    return values
+
+
+def _squared(came: np.ndarray, forecast: np.ndarray) -> np.ndarray:
+    return (came - forecast) ** 2
+
+
+def _qlike(came: np.ndarray, forecast: np.ndarray) -> np.ndarray:
+    return came / forecast - np.log(came / forecast) - 1
+
+
+def _percent(variance: np.ndarray) -> np.ndarray:
+    return 100 * np.sqrt(variance)
+
+
+PRICE = Drawn(
+    "price", "tomorrow = today", "RMSE", "squared error", "price²", _squared, np.sqrt, _same
+)
+DRAWN = {
+    "volatility": Drawn(
+        "volatility a bar, %", "as before", "QLIKE", "QLIKE", "1", _qlike, _same, _percent
+    ),
+    "direction": Drawn(
+        "probability", "base rate", "Brier score", "Brier score", "1", _squared, _same, _same
+    ),
+}
+"""By the kind of target."""
+
+
 def forecast_figure(
     days: np.ndarray,
     last_price: np.ndarray,
@@ -99,20 +154,22 @@ def forecast_figure(
     interval: np.ndarray | None = None,
     step: str = "day",
     name: str = "",
+    drawn: Drawn = PRICE,
 ) -> Tensor:
-    """Draw forecasts against what came, and the squared error saved against "tomorrow = today".
+    """Draw forecasts against what came, and the error saved against the forecast without a model.
 
-    The third panel sums up the baseline's squared error minus the model's: where it rises the model
+    The third panel sums up the baseline's loss minus the model's: where it rises the model
     is better (Goyal and Welch, Review of Financial Studies 21, 2008, figure 1).
 
     Args:
         days: the date of each forecast, ascending, N of them.
-        last_price: the price before, the baseline's forecast.
-        price: the price that came.
+        last_price: the price before, or whatever else the baseline's forecast is.
+        price: the price, or whatever else, that came.
         predicted_price: the model's forecast.
         interval: lower and upper end of each forecast's interval (N, 2); None for none.
         step: what the distance between two forecasts is called.
         name: which of several series this is.
+        drawn: what is forecast.
 
     Returns:
         (3, height, width) uint8.
@@ -126,21 +183,22 @@ def forecast_figure(
     canvas = FigureCanvasAgg(figure)
     whole, close_up, saved = figure.subplots(3, 1)
     x, before, came, forecast = map(np.asarray, (days, last_price, price, predicted_price))
-    model, baseline = (came - forecast) ** 2, (came - before) ** 2
-    errors = (np.sqrt(model.mean()), np.sqrt(baseline.mean()))
+    model, baseline = drawn.loss(came, forecast), drawn.loss(came, before)
+    errors = (drawn.score(model.mean()), drawn.score(baseline.mean()))
+    came, forecast, before = map(drawn.shown, (came, forecast, before))
     _draw_prices(whole, x, came, forecast, linewidth=1.2)
-    title = "test RMSE {:.4g}, tomorrow = today {:.4g}".format(*errors)
-    _finish(whole, f"{name}: {title}" if name else title, "price")
+    title = f"test {drawn.error} {errors[0]:.4g}, {drawn.baseline} {errors[1]:.4g}"
+    _finish(whole, f"{name}: {title}" if name else title, drawn.unit)
     latest = slice(-CLOSE_UP, None)
     if interval is not None:
-        low, high = interval[latest].T
+        low, high = drawn.shown(interval[latest]).T
         close_up.fill_between(x[latest], low, high, color=BLUE, alpha=0.15, label="90% interval")
     _draw_prices(close_up, x[latest], came[latest], forecast[latest], linewidth=1.8)
-    close_up.plot(x[latest], before[latest], color=ORANGE, ls="--", label="tomorrow = today")
+    close_up.plot(x[latest], before[latest], color=ORANGE, ls="--", label=drawn.baseline)
     close_up.legend(loc="best", frameon=False)
-    _finish(close_up, f"the last {len(x[latest])} {step}s", "price")
+    _finish(close_up, f"the last {len(x[latest])} {step}s", drawn.unit)
     _draw_saved(saved, x, np.cumsum(baseline - model))
-    _finish(saved, "squared error saved against tomorrow = today, summed up", "price²")
+    _finish(saved, f"{drawn.saved} saved against {drawn.baseline}, summed up", drawn.saved_unit)
     canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())[..., :3].copy()
     return torch.from_numpy(pixels).permute(2, 0, 1)
@@ -160,7 +218,7 @@ def as_image(picture_chw: Tensor) -> Image.Image:
 def _draw_prices(
     axes: "Axes", x: np.ndarray, came: np.ndarray, forecast: np.ndarray, linewidth: float
 ) -> None:
-    axes.plot(x, came, color=BLACK, linewidth=2 * linewidth, label="price")
+    axes.plot(x, came, color=BLACK, linewidth=2 * linewidth, label="what came")
     axes.plot(x, forecast, color=BLUE, linewidth=linewidth, label="forecast")
     axes.legend(loc="best", frameon=False)
 

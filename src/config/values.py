@@ -51,8 +51,13 @@ SCORES = {
     "val/mape": "min",
     "val/skill": "max",
     "val/directional_accuracy": "max",
+    "val/qlike": "min",
+    "val/log_mse": "min",
+    "val/accuracy": "max",
+    "val/brier": "min",
+    "val/log_loss": "min",
 }
-"""What a validation ends with, and which way is better."""
+"""What a validation ends with, by the target, and which way is better."""
 
 
 SET_BY_RUN = (

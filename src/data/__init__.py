@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from src.data.reading.errors import DataError
     from src.data.reading.sources import PriceTable, load_prices
     from src.data.sampler import KeyedBatchSampler
-    from src.data.scaling import InputScaling, Persistence, TargetScaling, encode_closes
+    from src.data.scaling import InputScaling, encode_closes
     from src.data.scenario_datamodule import ScenarioDataModule
+    from src.data.targets import Persistence, TargetScaling
     from src.data.windows import WindowBatch, WindowDataset
 
 # Imported when asked for: reading a file needs neither torch nor Lightning.

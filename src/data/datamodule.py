@@ -15,10 +15,11 @@ from src.data.features.feature import PATTERN_UNIT
 from src.data.preparation import FEATURES, PreparedData
 from src.data.reading.cache import load_and_prepare
 from src.data.reading.checks import say_date
-from src.data.reading.sources import SOURCES, PriceTable, ReadOptions
+from src.data.reading.sources import BAR_COLUMNS, SOURCES, PriceTable, ReadOptions
 from src.data.sampler import KeyedBatchSampler
-from src.data.scaling import INPUTS, SCALERS, TARGETS, persistence_of
+from src.data.scaling import INPUTS, SCALERS
 from src.data.split import check_fractions
+from src.data.targets import SIGNED, Target, persistence_of
 from src.data.windows import WindowBatch, WindowDataset
 
 # Evaluation has no gradients and no small steps: large batches give the same sums in less time.
@@ -62,7 +63,10 @@ class PriceDataModule(pl.LightningDataModule):
             training part.
         accept: Kinds of warning, such as `split`, at which training does not stop.
         context_length: T, the bars that a window shows.
-        target: `log_return`, `residual` (price minus last price) or `price` of the following bar.
+        target: `log_return`, `residual` (price minus last price) or `price` of each following bar;
+            their mean variance, `volatility`; or whether they end above, `direction`.
+        horizon: h, the bars that are forecast, all at once.
+        volatility_estimator: Of a bar: `parkinson`, `garman_klass` or `squared_returns`.
         input: With `features=prices`: `relative`, the log of each close over the last, or `price`.
         scaler: Of `input=price`: `minmax`, `standard` or `none`.
         split: Shares of training, validation and test rows.
@@ -92,6 +96,8 @@ class PriceDataModule(pl.LightningDataModule):
         accept: Sequence[str] | None = None,
         context_length: int = 60,
         target: str = "log_return",
+        horizon: int = 1,
+        volatility_estimator: str = "garman_klass",
         input: str = "relative",
         scaler: str = "minmax",
         split: Sequence[float] = (0.7, 0.15, 0.15),
@@ -103,7 +109,7 @@ class PriceDataModule(pl.LightningDataModule):
         super().__init__()
         _check_choice("features", features, FEATURES)
         _check_choice("source", source, SOURCES)
-        _check_choice("target", target, TARGETS)
+        forecast = Target(target, horizon, volatility_estimator)
         _check_choice("input", input, INPUTS)
         _check_choice("scaler", scaler, SCALERS)
         check_at_least("context_length", context_length, 2)
@@ -114,6 +120,11 @@ class PriceDataModule(pl.LightningDataModule):
             raise ValueError(
                 "target=price needs features=prices and input=price, which show the model a price, "
                 f"got features={features} and input={input}"
+            )
+        if forecast.is_volatility and horizon > context_length:
+            raise ValueError(
+                "horizon must be at most context_length with target=volatility, whose persistence "
+                f"is the variance of as many bars before, got {horizon} and {context_length}"
             )
         if changes is not None and changes.changes_features and features == "prices":
             raise ValueError("a schedule changes blocks of features: choose data=bars or scenario")
@@ -127,10 +138,11 @@ class PriceDataModule(pl.LightningDataModule):
             day_first=day_first,
             ticker=None if ticker is None else str(ticker),
             extra=tuple(extra or ()),
-            signed=target != "log_return" and input == "price" and features == "prices",
+            signed=target in SIGNED and input == "price" and features == "prices",
         )
         self.accept = tuple(accept or ())
-        self.context_length, self.target, self.input = context_length, target, input
+        self.context_length, self.input = context_length, input
+        self.target, self.horizon, self.forecast = target, horizon, forecast
         self.scaler, self.split = scaler, check_fractions(split)
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.changes = changes
@@ -163,7 +175,7 @@ class PriceDataModule(pl.LightningDataModule):
         self.feature_mean, self.feature_std = data.mean.clone(), data.std.clone()
         self.input_scaling, self.target_scaling = data.input_scaling, data.target_scaling
         self.extra_scalings = data.extra
-        self.persistence = persistence_of(data.target_scaling)
+        self.persistence = persistence_of(data.target_scaling, self.forecast, data.extra)
         if changes := self._feature_changes:
             # Statistics are those after the last event: what a trained model was left with.
             changes.prepare(self.datasets["train"].latest(), self.feature_groups)
@@ -181,13 +193,21 @@ class PriceDataModule(pl.LightningDataModule):
             self.wanted,
             self.reading,
             accept=self.accept,
+            columns=self.columns,
             features=self.features,
             context_length=self.context_length,
             target=self.target,
             input=self.input,
             scaler=self.scaler,
             split=self.split,
+            horizon=self.horizon,
+            estimator=self.forecast.estimator,
         )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The prices that have to be there."""
+        return BAR_COLUMNS if self.features == "bars" else ("close", *self.forecast.columns)
 
     @property
     def benign_causes(self) -> tuple[str, ...]:
@@ -232,7 +252,7 @@ class PriceDataModule(pl.LightningDataModule):
         return np.searchsorted(ends, rows, side="right")
 
     def to_price(self, preds: Tensor, last_price: Tensor, series: Tensor | None = None) -> Tensor:
-        """Turn scaled predictions and last prices, (B, 1) each, into predicted prices (B, 1)."""
+        """Turn scaled predictions (B, K) and last prices (B, 1) into what is forecast (B, K)."""
         return self.target_scaling.to_price(preds, last_price, series)
 
     def windows(self, split: str) -> int:

@@ -11,17 +11,14 @@ import torch
 from torch import Tensor
 
 from src.data.datamodule import PriceDataModule
+from src.data.features.variance import ESTIMATORS, LOG_VARIANCE
 from src.data.history import CloseHistory, history_of
 from src.data.preparation import FEATURES
-from src.data.scaling import (
-    INPUTS,
-    TARGETS,
-    InputScaling,
-    Persistence,
-    Scaling,
-    TargetScaling,
-    persistence_of,
-)
+from src.data.scaling import INPUTS, InputScaling, Scaling
+from src.data.targets import SIGNED, TARGETS, Persistence, Target, TargetScaling, persistence_of
+
+MOST_BARS = 1 << 16
+"""More bars are no horizon but a slip, or a checkpoint that is to keep somebody's machine busy."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +35,8 @@ class DataFacts:
         frequency: The usual distance between bars; None in checkpoints of earlier times.
         series: The tickers of several series, whose scalings then hold a number for each.
         extra: What scales each further column, named by its kind.
+        horizon: h, the bars that are forecast.
+        estimator: What says how much a bar moved, for a target of volatility.
     """
 
     features: str
@@ -49,6 +48,8 @@ class DataFacts:
     frequency: str | None = None
     series: tuple[str, ...] = ()
     extra: tuple[Scaling, ...] = ()
+    horizon: int = 1
+    estimator: str = "garman_klass"
 
     @classmethod
     def of(cls, datamodule: PriceDataModule) -> DataFacts:
@@ -63,6 +64,8 @@ class DataFacts:
             datamodule.frequency,
             datamodule.series,
             datamodule.extra_scalings,
+            datamodule.horizon,
+            datamodule.forecast.estimator,
         )
 
     def of_series(self, ticker: str | None, key: str = "ticker") -> DataFacts:
@@ -101,9 +104,14 @@ class DataFacts:
         return len(self.feature_mean)
 
     @property
-    def persistence(self) -> Persistence:
-        """How "tomorrow = today" reads as a scaled prediction."""
-        return persistence_of(self.target_scaling)
+    def target(self) -> Target:
+        """What is forecast."""
+        return Target(self.target_scaling.kind, self.horizon, self.estimator)
+
+    @property
+    def persistence(self) -> Persistence | None:
+        """How the forecast that needs no model reads as a scaled prediction, if it does."""
+        return persistence_of(self.target_scaling, self.target, self.extra)
 
     @property
     def history(self) -> CloseHistory | None:
@@ -113,16 +121,17 @@ class DataFacts:
     @property
     def extra_names(self) -> tuple[str, ...]:
         """Names of the further columns that a file has to have."""
-        return tuple(scaling.kind for scaling in self.extra)
+        own = self.extra[:-1] if self.target.is_volatility else self.extra
+        return tuple(scaling.kind for scaling in own)
 
     @property
     def takes_any_price(self) -> bool:
         """Whether a price may be 0 or negative: nothing takes its logarithm."""
         is_price = self.input_scaling is not None and self.input_scaling.kind == "price"
-        return is_price and self.target_scaling.kind != "log_return"
+        return is_price and self.target_scaling.kind in SIGNED
 
     def to_price(self, preds: Tensor, last_price: Tensor, series: Tensor | None = None) -> Tensor:
-        """Turn scaled predictions and last prices, (B, 1) each, into predicted prices (B, 1)."""
+        """Turn scaled predictions (B, K) and last prices (B, 1) into what is forecast (B, K)."""
         return self.target_scaling.to_price(preds, last_price, series)
 
     def to_dict(self) -> dict[str, Any]:
@@ -137,6 +146,8 @@ class DataFacts:
             "frequency": self.frequency,
             **({"series": list(self.series)} if self.series else {}),
             **({"extra": [asdict(scaling) for scaling in self.extra]} if self.extra else {}),
+            **({"horizon": self.horizon} if self.horizon > 1 else {}),
+            **({"estimator": self.estimator} if self.target.is_volatility else {}),
         }
 
     @classmethod
@@ -158,10 +169,12 @@ class DataFacts:
             frequency=values.get("frequency"),
             series=tuple(values.get("series", ())),
             extra=tuple(Scaling(**_frozen(own)) for own in values.get("extra", ())),
+            horizon=values.get("horizon", 1),
+            estimator=values.get("estimator", "garman_klass"),
         )
         for name, is_possible in facts._possible().items():
             if not is_possible:
-                raise ValueError(f"{name} is {str(values[name])[:60]}")
+                raise ValueError(f"{name} is {str(values.get(name))[:60]}")
         return facts
 
     def _possible(self) -> dict[str, bool]:
@@ -178,8 +191,16 @@ class DataFacts:
             "target_scaling": _is_possible(self.target_scaling, TARGETS, self.series),
             "extra": all(_is_possible(own, (str(own.kind),), self.series) for own in self.extra)
             and len(self.extra) < len(mean),
+            "horizon": type(self.horizon) is int and 1 <= self.horizon <= MOST_BARS,
+            "estimator": self.estimator in ESTIMATORS and self._has_variance,
             "series": all(isinstance(name, str) for name in self.series),
         }
+
+    @property
+    def _has_variance(self) -> bool:
+        """Whether a model of volatility is shown the variance of each bar."""
+        is_volatility = self.target_scaling.kind == "volatility"
+        return not is_volatility or (bool(self.extra) and self.extra[-1].kind == LOG_VARIANCE)
 
 
 def _frozen(values: Mapping[str, Any]) -> dict[str, Any]:

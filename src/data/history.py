@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from src.data.scaling import InputScaling, TargetScaling
+from src.data.scaling import InputScaling
+from src.data.targets import TargetScaling
 
 
 @dataclass(frozen=True)

@@ -11,18 +11,26 @@ from torch import Tensor
 
 from src.data.features.bars import WARMUP_ROWS, FeatureTable, bar_features
 from src.data.features.extra import extra_values, with_extra
+from src.data.features.variance import LOG_VARIANCE, warmup_of, with_log_variance
 from src.data.reading.checks import say_date
 from src.data.reading.errors import DataError
 from src.data.reading.sources import PriceTable
 from src.data.scaling import (
     InputScaling,
     Scaling,
-    TargetScaling,
     fit_affine,
     fit_input_scaling,
-    fit_target_scaling,
 )
 from src.data.split import SPLITS, chronological_split, rows_needed, split_by_date
+from src.data.targets import (
+    PRICES,
+    Outcomes,
+    Target,
+    TargetScaling,
+    fit_outcome_scaling,
+    fit_target_scaling,
+    outcomes,
+)
 from src.data.windows import WindowDataset
 
 Fitted = tuple[str, float, float]
@@ -72,6 +80,8 @@ def prepare(
     input: str,
     scaler: str,
     split: Sequence[float],
+    horizon: int = 1,
+    estimator: str = "garman_klass",
 ) -> PreparedData:
     """Compute features, split, scalings and windows.
 
@@ -83,6 +93,8 @@ def prepare(
         input: Kind of the input of `features=prices`.
         scaler: Scaler of prices.
         split: Shares of training, validation and test rows.
+        horizon: h, the rows that are forecast.
+        estimator: What says how much a bar moved, for a target of volatility.
 
     Returns:
         All that a data module tells.
@@ -90,14 +102,17 @@ def prepare(
     Raises:
         DataError: If there are too few rows for one window and its target in each split.
     """
-    warmup = WARMUP_ROWS if features == "bars" else 0
+    wanted = Target(target, horizon, estimator)
+    warmup = warmup_rows(features, wanted)
     notes: tuple[str, ...] = ()
     if len(tables) > 1:
-        tables, rows, notes = split_tables(tables, warmup, context_length, split)
+        tables, rows, notes = split_tables(tables, warmup, context_length, split, horizon)
     if len(tables) == 1:
-        rows = [split_rows(tables[0], warmup, context_length, split)]
-    columns, inputs, targets, extras = [], [], [], []
-    for table, parts in zip(tables, rows, strict=True):
+        rows = [split_rows(tables[0], warmup, context_length, split, horizon)]
+    columns, inputs, targets, extras, known = [], [], [], [], []
+    is_one = len(tables) == 1
+    for prices, parts in zip(tables, rows, strict=True):
+        table = with_log_variance(prices, estimator) if wanted.is_volatility else prices
         train_closes = table.close[parts["train"].start : parts["train"].stop]
         if features == "bars":
             columns.append(bar_features(table))
@@ -108,10 +123,37 @@ def prepare(
             extras.append(_fit_extra(table, parts["train"]))
             values = extra_values(table, extras[-1], parts["train"].start)
             columns[-1] = with_extra(columns[-1], values, list(table.extra))
-        is_one = len(tables) == 1
-        targets.append(fit_target_scaling(train_closes, context_length, target, scaler, is_one))
-    data = cut_windows(tables, columns, rows, context_length, inputs or None, targets, notes)
+        known.append(_outcomes(table, parts, context_length, wanted))
+        if target in PRICES:
+            fitted = fit_target_scaling(train_closes, context_length, target, scaler, is_one)
+        else:
+            fitted = fit_outcome_scaling(target, known[-1]["train"].actual)
+        targets.append(fitted)
+    data = cut_windows(tables, columns, rows, context_length, inputs or None, targets, notes, known)
     return replace(data, extra=_joined(extras)) if extras else data
+
+
+def warmup_rows(features: str, target: Target) -> int:
+    """Return how many rows at the start have no features, or no variance."""
+    rows = WARMUP_ROWS if features == "bars" else 0
+    return max(rows, warmup_of(target.estimator)) if target.is_volatility else rows
+
+
+def _outcomes(
+    table: PriceTable, parts: dict[str, range], context_length: int, target: Target
+) -> dict[str, Outcomes]:
+    """Return what came after the windows of each split that is long enough for one."""
+    variance = np.exp(table.extra[LOG_VARIANCE]) if target.is_volatility else None
+    return {
+        name: outcomes(
+            table.close[part.start : part.stop],
+            context_length,
+            target,
+            None if variance is None else variance[part.start : part.stop],
+        )
+        for name, part in parts.items()
+        if len(part) >= context_length + target.horizon
+    }
 
 
 def _fit_extra(table: PriceTable, train: range) -> list[Fitted]:
@@ -131,14 +173,14 @@ def _joined(extras: Sequence[Sequence[Fitted]]) -> tuple[Scaling, ...]:
 
 
 def split_rows(
-    table: PriceTable, warmup: int, context_length: int, split: Sequence[float]
+    table: PriceTable, warmup: int, context_length: int, split: Sequence[float], horizon: int = 1
 ) -> dict[str, range]:
     """Return the raw rows of each split.
 
     Raises:
         DataError: If there are too few rows for one window and its target in each split.
     """
-    needed = warmup + rows_needed(split, context_length)
+    needed = warmup + rows_needed(split, context_length, horizon)
     if len(table) < needed:
         expected = (
             f"at least {needed}: every split needs a window of {context_length} and its target"
@@ -148,7 +190,11 @@ def split_rows(
 
 
 def split_tables(
-    tables: Sequence[PriceTable], warmup: int, context_length: int, split: Sequence[float]
+    tables: Sequence[PriceTable],
+    warmup: int,
+    context_length: int,
+    split: Sequence[float],
+    horizon: int = 1,
 ) -> tuple[tuple[PriceTable, ...], list[dict[str, range]], tuple[str, ...]]:
     """Split several series at the same dates, and leave out those with nothing to learn from.
 
@@ -158,7 +204,7 @@ def split_tables(
     Raises:
         DataError: If a split is left without a window.
     """
-    needed, given, notes = context_length + FEWEST_WINDOWS, tables, []
+    needed, given, notes = context_length + horizon - 1 + FEWEST_WINDOWS, tables, []
     while True:
         parts = split_by_date([table.dates for table in tables], warmup, split)
         both = list(zip(tables, parts, strict=True))
@@ -176,7 +222,7 @@ def split_tables(
         tables = [table for table, _ in kept]
     for name in SPLITS:
         most = max((len(rows[name]) for _, rows in kept), default=0)
-        if most <= context_length:
+        if most < context_length + horizon:
             found = f"at most {most} rows of a series in the {name} part"
             expected = f"a window of {context_length} and its target in one of {len(given)} series"
             raise DataError(given[0].name, given[0].last_line, 1, found, expected)
@@ -191,6 +237,7 @@ def cut_windows(
     input_scalings: Sequence[InputScaling] | None,
     target_scalings: Sequence[TargetScaling],
     notes: tuple[str, ...] = (),
+    known: Sequence[dict[str, Outcomes]] = (),
 ) -> PreparedData:
     """Cut the features of each split into windows, none of which lies in two series.
 
@@ -202,6 +249,8 @@ def cut_windows(
         input_scalings: What turns windows of closes into model inputs; None leaves the features.
         target_scalings: What turns prices into targets.
         notes: What is to be said of series that were left out.
+        known: What came after the windows of each split, for each table; empty for the following
+            close.
 
     Returns:
         All that a data module tells.
@@ -222,11 +271,16 @@ def cut_windows(
             to_scaled=target_scalings[number].to_scaled,
             transform=None if several else input_scaling,
             series=number,
+            known=_referred(known[number][name], target_scalings[number]) if known else None,
         )
 
     datasets = {}
     for name in SPLITS:
-        long_enough = [n for n, parts in enumerate(rows) if len(parts[name]) > context_length]
+        long_enough = [
+            n
+            for n, parts in enumerate(rows)
+            if (name in known[n] if known else len(parts[name]) > context_length)
+        ]
         windows = [windows_of(n, name) for n in long_enough]
         datasets[name] = WindowDataset.join(windows, input_scaling) if several else windows[0]
     target_scaling = TargetScaling.join(target_scalings) if several else target_scalings[0]
@@ -242,6 +296,14 @@ def cut_windows(
         std,
         notes,
     )
+
+
+def _referred(known: Outcomes, scaling: TargetScaling) -> Outcomes:
+    """Return outcomes with the base rate of the training part where it is the reference."""
+    if scaling.kind != "direction":
+        return known
+    _, log_odds, _ = scaling.numbers()
+    return known._replace(reference=torch.full_like(known.actual, log_odds).sigmoid())
 
 
 def _close_feature(table: PriceTable, unit: str) -> FeatureTable:

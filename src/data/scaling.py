@@ -1,4 +1,4 @@
-"""Bring prices and targets to the scale a model learns at, and predictions back to prices.
+"""Bring prices and further columns to the scale a model learns at.
 
 Legend: B batch, T time steps. A scaler transforms data; a norm is a layer and lives in the models.
 """
@@ -15,7 +15,6 @@ from torch import Tensor
 
 INPUTS = ("relative", "price")
 SCALERS = ("minmax", "standard", "none")
-TARGETS = ("log_return", "residual", "price")
 _BLOCK = 1 << 14
 
 
@@ -153,70 +152,6 @@ def fit_input_scaling(
     return InputScaling(kind, 0.0, rms if rms > 0 else 1.0)
 
 
-@dataclass(frozen=True)
-class TargetScaling(Scaling):
-    """Turn the price to predict into the scaled target, and scaled predictions into prices.
-
-    Args:
-        kind: `log_return`, `residual` (price minus last price) or `price`.
-        offset: Subtracted from the target, in its own unit.
-        scale: What the result is divided by, in the same unit.
-    """
-
-    def to_scaled(self, price: Tensor, last_price: Tensor) -> Tensor:
-        """Scale the target: prices and last prices (B, 1) to targets (B, 1)."""
-        if self.kind == "log_return":
-            raw = torch.log(price / last_price)
-        else:
-            raw = price - last_price if self.kind == "residual" else price
-        offset, scale = self._numbers(raw, None)
-        return (raw - offset) / scale
-
-    def to_price(self, preds: Tensor, last_price: Tensor, series: Tensor | None = None) -> Tensor:
-        """Undo the scaling: scaled predictions and last prices (B, 1) to prices (B, 1).
-
-        Args:
-            preds: Scaled predictions.
-            last_price: Price units.
-            series: Which of several series each window is of (B,).
-        """
-        offset, scale = self._numbers(preds, series)
-        raw = preds * scale + offset
-        if self.kind == "log_return":
-            return last_price * torch.exp(raw)
-        return last_price + raw if self.kind == "residual" else raw
-
-
-def fit_target_scaling(
-    closes: np.ndarray, context_length: int, kind: str, scaler: str, centred: bool = True
-) -> TargetScaling:
-    """Fit the target scaling to the closes of the training split.
-
-    Args:
-        closes: (N,) in price units.
-        context_length: T; the first T closes are nobody's target.
-        kind: `log_return` or `residual`, which are standardised, or `price`.
-        scaler: What the target `price` is scaled by, as price inputs are.
-        centred: Whether the mean change is subtracted; where several series are scaled apart, no
-            change has to be the same number in each.
-
-    Returns:
-        The fitted scaling.
-
-    Raises:
-        ValueError: If `kind` or `scaler` is unknown.
-    """
-    if kind not in TARGETS:
-        raise ValueError(f"target must be one of {', '.join(TARGETS)}, got {kind!r}")
-    if kind == "price":
-        return TargetScaling(kind, *fit_affine(closes, scaler))
-    series = np.log(closes) if kind == "log_return" else closes
-    changes = np.diff(series[context_length - 1 :])
-    if centred:
-        return TargetScaling(kind, *fit_affine(changes, "standard"))
-    return TargetScaling(kind, 0.0, float(np.sqrt(np.mean(changes**2))) or 1.0)
-
-
 def encode_closes(
     closes: np.ndarray, scaling: InputScaling, any_price: bool = False
 ) -> tuple[Tensor, Tensor]:
@@ -243,27 +178,3 @@ def encode_closes(
             f"close {day} of window {window} must be positive and finite, got {closes[window, day]}"
         )
     return scaling(closes_bt1), closes_bt1[:, -1]
-
-
-class Persistence(NamedTuple):
-    """The forecast "tomorrow = today" as a scaled prediction: scale * x[:, -1, feature] + offset.
-
-    Args:
-        feature: The feature that holds the last price.
-        scale: Its factor; 0 where the target is a change, which persistence predicts as none.
-        offset: Added to it.
-    """
-
-    feature: int
-    scale: float
-    offset: float
-
-
-def persistence_of(target: TargetScaling) -> Persistence:
-    """Return the forecast for a target; a price target shares its scaling with the price input."""
-    if target.kind == "price":
-        return Persistence(0, 1.0, 0.0)
-    if isinstance(target.offset, tuple) or isinstance(target.scale, tuple):
-        assert not any(target.offset)  # type: ignore[arg-type]  # not centred
-        return Persistence(0, 0.0, 0.0)
-    return Persistence(0, 0.0, -target.offset / target.scale)

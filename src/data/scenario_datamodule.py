@@ -7,8 +7,8 @@ from typing import Any
 
 from src.data.datamodule import Changes, PriceDataModule, check_at_least
 from src.data.preparation import PreparedData, cut_windows, split_rows
-from src.data.scaling import fit_target_scaling
 from src.data.scenario import NEVER_ALIVE, Scenario, make_scenario
+from src.data.targets import fit_target_scaling
 
 
 class ScenarioDataModule(PriceDataModule):

@@ -31,8 +31,9 @@ def check_fractions(fractions: Sequence[float]) -> tuple[float, float, float]:
 def chronological_split(first: int, last: int, fractions: Sequence[float]) -> dict[str, range]:
     """Cut rows into three stretches that follow one another.
 
-    A split's windows and targets all lie within its own stretch. So no raw row is shared, and a gap
-    of one context length separates the last target of a split from the first of the next.
+    A split's windows and targets, of however many rows, lie within its own stretch. So no raw row
+    is shared, and a gap of one context length separates the last target of a split from the first
+    of the next.
 
     Args:
         first: The first usable row.
@@ -82,18 +83,24 @@ def split_by_date(
     return splits
 
 
-def rows_needed(fractions: Sequence[float], context_length: int) -> int:
+def rows_needed(fractions: Sequence[float], context_length: int, horizon: int = 1) -> int:
     """Return the number of usable rows from which on every split has a window and its target.
+
+    Args:
+        fractions: Shares of training, validation and test rows.
+        context_length: Rows that a window shows.
+        horizon: Rows of its target.
 
     >>> rows_needed((0.7, 0.15, 0.15), 20)
     139
     """
 
     def suffice(rows: int) -> bool:
-        return min(map(len, chronological_split(0, rows, fractions).values())) > context_length
+        sizes = map(len, chronological_split(0, rows, fractions).values())
+        return min(sizes) >= context_length + horizon
 
     # Rounding moves an edge by less than a row: this many always suffice, a few fewer may too.
-    rows = math.ceil((context_length + 2) / min(fractions))
+    rows = math.ceil((context_length + horizon + 1) / min(fractions))
     while suffice(rows - 1):
         rows -= 1
     return rows

@@ -1,6 +1,6 @@
 """Windows over one tensor of rows, gathered a whole batch at a time.
 
-Legend: B batch, T context_length, F num_features, N rows, W windows.
+Legend: B batch, T context_length, F num_features, N rows, W windows, h horizon, K targets.
 """
 
 from __future__ import annotations
@@ -14,17 +14,22 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from src.data.targets import Outcomes, outcomes
+
 
 class WindowBatch(NamedTuple):
     """One batch of windows and what follows each of them.
 
     Args:
         x: Model input (B, T, F), float32.
-        y: Scaled target (B, 1), float32.
-        last_price: Close of the window's last day (B, 1), price units.
-        price: Close of the day to predict (B, 1), price units.
-        index: Raw row of the day to predict (B,), int64; of several series, counted through all.
+        y: Scaled target (B, K), float32.
+        last_price: Close of the window's last bar (B, 1), price units.
+        price: Closes of the h bars to predict (B, h), price units.
+        index: Raw row of the first bar to predict (B,), int64; of several series, counted through
+            all.
         series: Which of several series the window is of (B,), int64, from 0.
+        actual: What was to be forecast (B, K), as `Outcomes` says; of a target in prices `price`.
+        reference: What the forecast that needs no model is (B, 1); there `last_price`.
     """
 
     x: Tensor
@@ -33,6 +38,8 @@ class WindowBatch(NamedTuple):
     price: Tensor
     index: Tensor  # type: ignore[assignment]  # a field, not tuple.index
     series: Tensor
+    actual: Tensor
+    reference: Tensor
 
 
 class WindowDataset(Dataset[WindowBatch]):
@@ -45,9 +52,10 @@ class WindowDataset(Dataset[WindowBatch]):
         closes: Closes of the same rows (N,), price units.
         context_length: T, in rows.
         first_row: Raw row of the table that `rows` begins on.
-        to_scaled: Maps price and last price, both (W, 1), to the scaled target (W, 1).
+        to_scaled: Maps what came (W, K) and its reference (W, 1) to the scaled target (W, K).
         transform: Maps gathered windows (B, T, F) to model inputs; None leaves them.
         series: Which of several series these windows are of.
+        known: What came after each window; None for the following close.
     """
 
     def __init__(
@@ -59,17 +67,19 @@ class WindowDataset(Dataset[WindowBatch]):
         to_scaled: Callable[[Tensor, Tensor], Tensor],
         transform: Callable[..., Tensor] | None = None,
         series: int = 0,
+        known: Outcomes | None = None,
     ) -> None:
-        num_windows = len(rows) - context_length
+        known = known or outcomes(closes, context_length)
+        num_windows = len(known.price)
         self.rows, self.context_length = rows, context_length
-        self._all = _windows_over(rows, context_length)
+        self._all = _windows_over(rows, context_length, num_windows)
         self._starts: Tensor | None = None
-        exact = torch.tensor(closes, dtype=torch.float64)
-        price = exact[context_length:, None]
-        last_price = exact[context_length - 1 : -1, None]
-        self.y = to_scaled(price, last_price).float()
-        self.last_price = last_price.float()
-        self.price = price.float()
+        self.y = to_scaled(known.actual, known.reference).float()
+        self.last_price, self.price = known.last_price.float(), known.price.float()
+        # Of a target in prices the same tensors, which a batch then gathers once.
+        is_price = known.actual is known.price
+        self.actual = self.price if is_price else known.actual.float()
+        self.reference = self.last_price if is_price else known.reference.float()
         self.index = torch.arange(num_windows) + (first_row + context_length)
         self.series = torch.tensor(series).expand(num_windows)
         self.transform = transform
@@ -86,7 +96,8 @@ class WindowDataset(Dataset[WindowBatch]):
         """
         joined = copy.copy(parts[0])
         joined.rows = torch.cat([part.rows for part in parts])
-        joined._all = _windows_over(joined.rows, joined.context_length)
+        num_windows = len(joined.rows) - joined.context_length
+        joined._all = _windows_over(joined.rows, joined.context_length, num_windows)
         ends = np.cumsum([len(part.rows) for part in parts])
         joined._starts = torch.cat(
             [
@@ -94,8 +105,11 @@ class WindowDataset(Dataset[WindowBatch]):
                 for part, end in zip(parts, ends, strict=True)
             ]
         )
-        for name in ("y", "last_price", "price", "index", "series"):
+        is_price = joined.actual is joined.price
+        for name in ("y", "last_price", "price", "index", "series", "actual", "reference"):
             setattr(joined, name, torch.cat([getattr(part, name) for part in parts]))
+        if is_price:
+            joined.actual, joined.reference = joined.price, joined.last_price
         joined.transform = transform
         joined._is_told_series = transform is not None
         return joined
@@ -148,18 +162,23 @@ class WindowDataset(Dataset[WindowBatch]):
         x, series = self._all.index_select(0, starts), self.series.index_select(0, windows)
         if self.transform is not None:
             x = self.transform(x, series) if self._is_told_series else self.transform(x)
+        last_price = self.last_price.index_select(0, windows)
+        price = self.price.index_select(0, windows)
+        is_price = self.actual is self.price
         return WindowBatch(
             x,
             self.y.index_select(0, windows),
-            self.last_price.index_select(0, windows),
-            self.price.index_select(0, windows),
+            last_price,
+            price,
             self.index.index_select(0, windows),
             series,
+            price if is_price else self.actual.index_select(0, windows),
+            last_price if is_price else self.reference.index_select(0, windows),
         )
 
 
-def _windows_over(rows: Tensor, context_length: int) -> Tensor:
-    """Return every run of T rows that has a row after it (W, T, F), a view."""
-    num_rows, num_features = rows.shape
-    size = (num_rows - context_length, context_length, num_features)
+def _windows_over(rows: Tensor, context_length: int, num_windows: int) -> Tensor:
+    """Return the first runs of T rows (W, T, F), a view."""
+    num_features = rows.shape[1]
+    size = (num_windows, context_length, num_features)
     return rows.as_strided(size, (num_features, num_features, 1))

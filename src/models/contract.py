@@ -1,6 +1,6 @@
 """What the parts of a regressor agree on: what it returns, where dropout acts, what a model uses.
 
-Shapes: B batch, T time steps, F input features, D hidden size.
+Shapes: B batch, T time steps, F input features, D hidden size, K numbers that are forecast.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ class RegressorOutput(NamedTuple):
     """A prediction together with what is worth watching on the way to it.
 
     Attributes:
-        preds: Predictions in scaled target units, shape (B, 1).
+        preds: Predictions in scaled target units, shape (B, K).
         weights: Pooling weights over time, shape (B, T) or (T,); None without a pooling.
         hidden: What went into the pooling, shape (B, T, D); None without an encoder.
     """
@@ -42,21 +42,26 @@ class RegressorOutput(NamedTuple):
 class Persistence(Protocol):
     """The map from the input to scaled targets under which tomorrow equals today.
 
-    A scaled prediction is `scale * x[:, -1, feature] + offset`; the scale is 0 where the target is
-    a difference or a return.
+    A scaled prediction is the log of the mean of exp(scale * x + offset) over the latest `bars`; of
+    one bar that is `scale * x[:, -1, feature] + offset`. The scale is 0 where the target is a
+    difference or a return.
     """
 
     @property
     def feature(self) -> int:
-        """Index of the price among the features."""
+        """Index of the price, or of the log of a bar's variance, among the features."""
 
     @property
     def scale(self) -> float:
         """Target units per input unit."""
 
     @property
-    def offset(self) -> float:
-        """Target value of an input of 0."""
+    def offset(self) -> Any:
+        """Target value of an input of 0; of several targets one for each."""
+
+    @property
+    def bars(self) -> int:
+        """How many of the latest bars are averaged."""
 
 
 class History(Protocol):

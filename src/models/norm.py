@@ -8,6 +8,7 @@ Shapes: B batch, T time steps, F input features.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,12 +54,12 @@ class Norm(nn.Module):
         """Bring predictions back to the units of the target.
 
         Args:
-            preds_b1: Predictions of the head, shape (B, 1).
+            preds_b1: Predictions of the head, shape (B, 1), or (B, K) for several.
             x_btf: The windows they were made from, before the norm, shape (B, T, F).
             mask_bt: True where a step is real, shape (B, T).
 
         Returns:
-            Predictions in scaled target units, shape (B, 1).
+            Predictions in scaled target units, of the same shape.
         """
         return preds_b1
 
@@ -216,7 +217,7 @@ class ReversibleNorm(Norm):
         if center not in ("mean", "last"):
             raise ValueError(f"center must be 'mean' or 'last', got {center!r}")
         self.scale = 1.0 if persistence is None else persistence.scale
-        self.offset = 0.0 if persistence is None else persistence.offset
+        self.offset: Any = 0.0 if persistence is None else persistence.offset
         if self.scale == 0:
             raise ValueError(
                 "norm=reversible needs a price level as target, got persistence scale 0 "

@@ -2,9 +2,10 @@
 
 A baseline has the interface of the models: it is what a model must beat to be worth running.
 
-Shapes: B batch, T time steps, F input features, D hidden size.
+Shapes: B batch, T time steps, F input features, D hidden size, K numbers that are forecast.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -36,6 +37,7 @@ def build_regressor(
     feature_std: Tensor | None = None,
     persistence: Persistence | None = None,
     history: History | None = None,
+    num_outputs: int = 1,
 ) -> nn.Module:
     """Compose a regressor from one option per part and the facts of the data.
 
@@ -53,6 +55,7 @@ def build_regressor(
         feature_std: Standard deviation of each feature over the training split, shape (F,).
         persistence: How "tomorrow = today" reads in the units of input and target.
         history: How windows show past closes; None where they do not.
+        num_outputs: Numbers that are forecast from a window, K.
 
     Returns:
         A module that maps (B, T, F) and an optional mask (B, T) to a `RegressorOutput`.
@@ -76,6 +79,10 @@ def build_regressor(
     if "dropout" in uses:
         parts["dropout"] = DropoutRates.from_mapping(dropout)
     if "pooling" not in uses:
+        if "num_outputs" in uses:
+            parts["num_outputs"] = num_outputs
+        elif num_outputs > 1:
+            raise ValueError(f"this model forecasts one number of a window, got {num_outputs}")
         return model(num_features, context_length, **parts)
     encoder = model(num_features, context_length, dropout=parts["dropout"])
     return SequenceRegressor(
@@ -83,30 +90,38 @@ def build_regressor(
         encoder,
         pooling(encoder.output_size, context_length),
         input_dropout=parts["dropout"].input,
+        num_outputs=num_outputs,
     )
 
 
 class SequenceRegressor(nn.Module):
-    """Predict one number per window: norm, input dropout, encoder, pooling, linear head.
+    """Predict a window's numbers: norm, input dropout, encoder, pooling, linear head.
 
     Args:
         norm: Brings the features to one scale; undone at the output where it is reversible.
         encoder: Maps (B, T, F) to (B, T, D); has an `output_size`.
         pooling: Maps (B, T, D) to one vector per window.
         input_dropout: Rate on the features after the norm, in [0, 1).
+        num_outputs: Numbers that are forecast from a window, K.
     """
 
     uses = PARTS
 
     def __init__(
-        self, norm: Norm, encoder: nn.Module, pooling: Pooling, *, input_dropout: float = 0.0
+        self,
+        norm: Norm,
+        encoder: nn.Module,
+        pooling: Pooling,
+        *,
+        input_dropout: float = 0.0,
+        num_outputs: int = 1,
     ) -> None:
         super().__init__()
         self.norm = norm
         self.input_dropout = nn.Dropout(input_dropout)
         self.encoder = encoder
         self.pooling = pooling
-        self.head = nn.Linear(pooling.output_size, 1)
+        self.head = nn.Linear(pooling.output_size, num_outputs)
 
     def forward(self, x_btf: Tensor, mask_bt: Tensor | None = None) -> RegressorOutput:
         """Predict every window.
@@ -116,7 +131,7 @@ class SequenceRegressor(nn.Module):
             mask_bt: True where a step is real, shape (B, T), bool. Padded steps may hold anything.
 
         Returns:
-            Predictions (B, 1) in scaled target units, pooling weights, hidden states.
+            Predictions (B, K) in scaled target units, pooling weights, hidden states.
 
         Raises:
             ValueError: If the windows or the mask have another shape than announced, or a sample
@@ -133,8 +148,8 @@ class SequenceRegressor(nn.Module):
         normed_btf = self.input_dropout(self.norm(x_btf, mask_bt))
         hidden_btd = self.encoder(normed_btf, mask_bt)
         pooled_bd, weights = self.pooling(hidden_btd, mask_bt)
-        preds_b1 = self.norm.undo(self.head(pooled_bd), x_btf, mask_bt)
-        return RegressorOutput(preds_b1, weights, hidden_btd)
+        preds_bk = self.norm.undo(self.head(pooled_bd), x_btf, mask_bt)
+        return RegressorOutput(preds_bk, weights, hidden_btd)
 
 
 class LinearRegressor(nn.Module):
@@ -145,12 +160,13 @@ class LinearRegressor(nn.Module):
         context_length: Steps per window, T.
         norm: What is applied to the windows first.
         dropout: Rates; only `input` has a place to act.
+        num_outputs: Numbers that are forecast from a window, K.
 
     Raises:
         ValueError: If a dropout rate other than `input` is above 0.
     """
 
-    uses = frozenset({"norm", "dropout"})
+    uses = frozenset({"norm", "dropout", "num_outputs"})
 
     def __init__(
         self,
@@ -159,6 +175,7 @@ class LinearRegressor(nn.Module):
         *,
         norm: Norm | None = None,
         dropout: DropoutRates = DropoutRates(),  # noqa: B008 - frozen, safe to share
+        num_outputs: int = 1,
     ) -> None:
         super().__init__()
         if dropout.projection > 0 or dropout.encoder > 0:
@@ -168,7 +185,7 @@ class LinearRegressor(nn.Module):
             )
         self.norm = norm if norm is not None else Norm(input_size)
         self.input_dropout = nn.Dropout(dropout.input)
-        self.head = nn.Linear(context_length * input_size, 1)
+        self.head = nn.Linear(context_length * input_size, num_outputs)
 
     def forward(self, x_btf: Tensor, mask_bt: Tensor | None = None) -> RegressorOutput:
         """Predict from the flattened window; padded steps count as 0 after the norm.
@@ -178,15 +195,15 @@ class LinearRegressor(nn.Module):
             mask_bt: True where a step is real, shape (B, T).
 
         Returns:
-            Predictions (B, 1), without weights and hidden states.
+            Predictions (B, K), without weights and hidden states.
         """
         if mask_bt is not None:
             x_btf = blank_padding(x_btf, mask_bt)
         normed_btf = self.norm(x_btf, mask_bt)
         if mask_bt is not None:
             normed_btf = torch.where(mask_bt.unsqueeze(-1), normed_btf, 0.0)
-        preds_b1 = self.head(self.input_dropout(normed_btf).flatten(1))
-        return RegressorOutput(self.norm.undo(preds_b1, x_btf, mask_bt), None, None)
+        preds_bk = self.head(self.input_dropout(normed_btf).flatten(1))
+        return RegressorOutput(self.norm.undo(preds_bk, x_btf, mask_bt), None, None)
 
 
 class NaiveRegressor(nn.Module):
@@ -195,38 +212,61 @@ class NaiveRegressor(nn.Module):
     Args:
         input_size: Features per step, F.
         context_length: Steps per window, T.
-        persistence: Which feature is today's price and how it maps to the scaled target.
+        persistence: Which feature is today's price, or log variance, and how it maps to the scaled
+            target.
+        num_outputs: Numbers that are forecast from a window, K.
 
     Raises:
         ValueError: If the persistence is missing.
     """
 
-    uses = frozenset({"persistence"})
+    uses = frozenset({"persistence", "num_outputs"})
 
     def __init__(
-        self, input_size: int, context_length: int, *, persistence: Persistence | None = None
+        self,
+        input_size: int,
+        context_length: int,
+        *,
+        persistence: Persistence | None = None,
+        num_outputs: int = 1,
     ) -> None:
         super().__init__()
         if persistence is None:
             raise ValueError("model=naive needs the persistence of the data, got None")
-        self.feature = persistence.feature
-        self.scale = persistence.scale
-        self.offset = persistence.offset
+        self.feature, self.scale = persistence.feature, persistence.scale
+        self.offset: Any = persistence.offset
+        self.bars = persistence.bars
+        self.num_outputs = num_outputs
 
     def forward(self, x_btf: Tensor, mask_bt: Tensor | None = None) -> RegressorOutput:
-        """Predict from the last real step alone.
+        """Predict from the latest real steps alone.
 
         Args:
             x_btf: Input windows, shape (B, T, F).
             mask_bt: True where a step is real, shape (B, T).
 
         Returns:
-            Predictions (B, 1), without weights and hidden states.
+            Predictions (B, K), without weights and hidden states.
         """
-        today_bt = x_btf[:, :, self.feature]
-        if mask_bt is None:
-            today_b1 = today_bt[:, -1:]
-        else:
+        feature_bt = x_btf[:, :, self.feature]
+        if mask_bt is not None:
             check_mask(mask_bt, x_btf)
-            today_b1 = today_bt.gather(1, last_real_step(mask_bt).unsqueeze(1))
-        return RegressorOutput(self.scale * today_b1 + self.offset, None, None)
+        if self.bars > 1:
+            return RegressorOutput(self._average(feature_bt, mask_bt), None, None)
+        if mask_bt is None:
+            today_b1 = feature_bt[:, -1:]
+        else:
+            today_b1 = feature_bt.gather(1, last_real_step(mask_bt).unsqueeze(1))
+        offset = self.offset if isinstance(self.offset, float) else x_btf.new_tensor(self.offset)
+        preds_bk = (self.scale * today_b1 + offset).expand(-1, self.num_outputs)
+        return RegressorOutput(preds_bk, None, None)
+
+    def _average(self, feature_bt: Tensor, mask_bt: Tensor | None) -> Tensor:
+        """Return the log of the mean of exponentials (B, 1) over the latest real steps."""
+        level_bt = self.scale * feature_bt + self.offset
+        if mask_bt is None:
+            return level_bt[:, -self.bars :].logsumexp(1, keepdim=True) - math.log(self.bars)
+        still_to_come = mask_bt.flip(1).cumsum(1).flip(1)
+        recent_bt = mask_bt & (still_to_come <= self.bars)
+        level_bt = level_bt.masked_fill(~recent_bt, -torch.inf)
+        return level_bt.logsumexp(1, keepdim=True) - recent_bt.sum(1, keepdim=True).log()

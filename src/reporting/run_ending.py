@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from src.reporting.score_tables import scored_as
 from src.reporting.text import count_of, number
 
 WRITTEN = {
-    "forecast.png": "forecasts of the test part against the prices that came",
+    "forecast.png": "forecasts of the test part against what came",
     "forecasts.csv": "the same, a row a bar",
     "story.png": "loss, gradients, findings and pooling weights on one page",
     "checkpoints/best.ckpt": "the weights of the best validation",
@@ -47,7 +48,8 @@ def length_line(report: Mapping[str, Any]) -> str:
     line += f", loss {number(found['loss'])}"
     if (skill := found.get("skill")) is not None:
         side = "below" if skill >= 0 else "above"
-        line += f', RMSE {abs(skill):.1%} {side} that of "tomorrow = today"'
+        kind = scored_as(((report.get("config") or {}).get("data") or {}).get("target"))
+        line += f', {kind.name} {abs(skill):.1%} {side} that of "{kind.baseline}"'
     return line + "."
 
 

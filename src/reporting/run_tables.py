@@ -1,4 +1,4 @@
-"""What a command shows of one run in a terminal: scores, forecasts, findings, gates."""
+"""What a command shows of one run in a terminal: forecasts, findings, gates."""
 
 import math
 from collections import Counter
@@ -10,15 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from src.reporting.text import count_of
-
-_ROWS = (
-    ("rmse", "RMSE", "price", 2),
-    ("mae", "MAE", "price", 2),
-    ("mape", "MAPE", "%", 3),
-    ("directional_accuracy", "directional accuracy", "share", 3),
-)
-
+from src.reporting.text import count_of, titled
 
 CLAIMED = {5: 0.95, 10: 0.85, 20: 0.75, 50: 0.60}
 """What textbooks say an LSTM keeps after so many days."""
@@ -26,121 +18,6 @@ SHOWN_NAMES = 8
 MOST_STEPS = 12
 """Steps of a training that are shown."""
 NO_ALARM = "No alarm: zero by construction, or features too rare to tell from dead ones here"
-
-
-def score_table(
-    model: Mapping[str, float], baseline: Mapping[str, float], title: str = "Test scores"
-) -> Table:
-    """Return the scores as a table for a terminal.
-
-    Args:
-        model: metric names and the model's values.
-        baseline: the same for "tomorrow = today"; for the direction, for "always up".
-        title: what was scored.
-    """
-    table = _titled(title, ratio_sentence(ratio(model["rmse"], baseline["rmse"])))
-    for header in ("metric", "unit", "model", "tomorrow = today", "ratio"):
-        table.add_column(header, justify="left" if header in ("metric", "unit") else "right")
-    for key, name, unit, decimals in _ROWS:
-        note = " (always up)" if key == "directional_accuracy" else ""
-        table.add_row(
-            name,
-            unit,
-            _score(model[key], decimals),
-            _score(baseline[key], decimals) + note,
-            f"{ratio(model[key], baseline[key]):.3f}",
-        )
-    return table
-
-
-SERIES_METRICS = (
-    ("rmse", ("RMSE", "now", "ratio"), 2),
-    ("mape", ("MAPE %", "now"), 3),
-    ("directional_accuracy", ("signs", "up"), 3),
-)
-"""What is shown of each of several series: key, headings, decimals."""
-
-
-def series_table(test: Mapping[str, Any], title: str = "Test scores") -> Table:
-    """Return the scores of each series, and over all, beside "tomorrow = today".
-
-    Args:
-        test: `model`, `baseline` and `ratio` over all series, and the same under `series`, by
-            ticker, with the number of `windows`.
-        title: what was scored.
-    """
-    table = _titled(f"{title} by series", SERIES_CAPTION)
-    for header in series_headers():
-        table.add_column(header, justify="left" if header == "series" else "right")
-    *rows, last = series_rows(test)
-    for row in rows:
-        table.add_row(*row)
-    table.add_section()
-    table.add_row(*last)
-    return table
-
-
-SERIES_CAPTION = (
-    'now: "tomorrow = today"; up: "always up". Over all, the RMSE is mostly that of the dearest '
-    "series; MAPE and signs count every window alike."
-)
-
-
-def series_headers() -> list[str]:
-    """Return the headings over `series_rows`."""
-    return ["series", "windows", *(name for _, names, _ in SERIES_METRICS for name in names)]
-
-
-def series_rows(test: Mapping[str, Any]) -> list[list[str]]:
-    """Return a row of text for each series, and one over all; as `series_table`."""
-    total = sum(scores["windows"] for scores in test["series"].values())
-    parts = {**test["series"], "all": {**test, "windows": total}}
-    rows = []
-    for ticker, scores in parts.items():
-        row = [ticker, f"{scores['windows']:,}"]
-        for key, names, decimals in SERIES_METRICS:
-            values = scores["model"][key], scores["baseline"][key]
-            row += [_score(value, decimals) for value in values]
-            row += [f"{ratio(*values):.3f}"] * ("ratio" in names)
-        rows.append(row)
-    return rows
-
-
-def _score(value: float, decimals: int) -> str:
-    """Show a number of decimals, more of them where a score is small: four digits are left.
-
-    >>> _score(19.8321, 2), _score(0.00451234, 2), _score(0.0, 2)
-    ('19.83', '0.004512', '0.00')
-    """
-    if not 0 < abs(value) < 10 ** (1 - decimals):
-        return f"{value:.{decimals}f}"
-    return f"{value:.{3 - math.floor(math.log10(abs(value)))}f}" if value > 1e-6 else f"{value:.4g}"
-
-
-def ratio(value: float, baseline: float) -> float:
-    """Return value / baseline, NaN where the baseline is 0."""
-    return value / baseline if baseline else math.nan
-
-
-def ratio_sentence(rmse_ratio: float) -> str:
-    """Say in a sentence what the ratio of the two RMSEs means.
-
-    >>> ratio_sentence(8.9)
-    'The model is 8.90 times as wrong as "tomorrow = today".'
-    >>> ratio_sentence(0.95)
-    'The model removes 5.0% of the error of "tomorrow = today".'
-    """
-    if not math.isfinite(rmse_ratio):
-        return "No verdict: a score is missing."
-    if rmse_ratio >= 1.1:
-        return f'The model is {rmse_ratio:.2f} times as wrong as "tomorrow = today".'
-    if rmse_ratio > 1.0005:
-        return f'The model adds {(rmse_ratio - 1) * 100:.1f}% to the error of "tomorrow = today".'
-    if rmse_ratio < 0.9995:
-        return (
-            f'The model removes {(1 - rmse_ratio) * 100:.1f}% of the error of "tomorrow = today".'
-        )
-    return 'The model is as good as "tomorrow = today", no better.'
 
 
 def forecast_table(result: Mapping[str, Any]) -> Table:
@@ -153,7 +30,7 @@ def forecast_table(result: Mapping[str, Any]) -> Table:
     rows = result["forecasts"]
     known = [row for row in rows if row["price"] is not None]
     step = result.get("step", "day")
-    table = _titled(f"Forecasts for the following {step}", _forecast_caption(result, known))
+    table = titled(f"Forecasts for the following {step}", _forecast_caption(result, known))
     names = any("ticker" in row for row in rows)
     headers = [
         *(["ticker"] if names else []),
@@ -286,7 +163,7 @@ def course_table(history: Mapping[str, Any]) -> Table:
     """
     records = history["records"]
     places = [round(n * (len(records) - 1) / (MOST_STEPS - 1)) for n in range(MOST_STEPS)]
-    table = _titled(
+    table = titled(
         f"While it trained: zeros in the gradient of {history['parameter']}",
         "Entries in rows (units) or columns (features) that are zero throughout, and elsewhere.",
     )
@@ -309,7 +186,7 @@ def what_if_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         rows: group, option, current, refused and, where not refused, zero_fraction, dead_columns,
             distinct_columns, columns, gradient_norm, loss.
     """
-    table = _titled("What if: the same batches under each option", _what_if_caption(rows))
+    table = titled("What if: the same batches under each option", _what_if_caption(rows))
     for header in ("group", "option", "zeros", "dead", "distinct", "|grad|", "loss"):
         text = header in ("group", "option")
         table.add_column(header, justify="left" if text else "right", no_wrap=True)
@@ -351,7 +228,7 @@ def gate_table(answers: Mapping[str, Any]) -> Table:
             `parameters`, and the `step` between two prices, as plain values.
     """
     gate, cell, step = answers["gate"], answers["cell"], answers.get("step", "day")
-    table = _titled(
+    table = titled(
         f"{cell.upper()} on {answers['windows']} windows that share no {step}",
         f"Gates recomputed from the weights: at most {answers['trace_error']:.1e} off.",
     )
@@ -384,7 +261,3 @@ def gate_table(answers: Mapping[str, Any]) -> Table:
 def _value(values: list[float], digits: int) -> str:
     mean, low, high = (f"{value:.{digits}f}" for value in values)
     return f"{mean} [{low}, {high}]"
-
-
-def _titled(title: str, caption: str) -> Table:
-    return Table(title=title, title_justify="left", caption=caption, caption_justify="left")

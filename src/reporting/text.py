@@ -164,3 +164,8 @@ def _safe(cell: str) -> str:
     """Return text that stays in its cell and is no markup."""
     plain = " ".join(cell.split())
     return plain.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
+
+
+def titled(title: str, caption: str) -> Table:
+    """Return an empty table with a title above and a caption below, both at the left."""
+    return Table(title=title, title_justify="left", caption=caption, caption_justify="left")

@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from src.config.trust import settled
+from src.config.values import SCORES
 from src.data import PriceDataModule
 from src.data.facts import DataFacts
 from src.data.identity import identity_of
@@ -25,6 +26,7 @@ from src.runs.folder import CHECKPOINTS
 from src.runs.last_state import LastState
 from src.runs.observers import guarded
 from src.training.module import RegressionModule
+from src.training.tasks import TASKS
 
 GIB = 1 << 30
 _COPIES = 4
@@ -101,7 +103,12 @@ def build_module(config: DictConfig, data: PriceDataModule | DataFacts) -> Regre
             feature_std=facts.feature_std,
             persistence=facts.persistence,
             history=facts.history,
+            num_outputs=facts.target.num_outputs,
         )
+        if isinstance(model, FittedRegressor) and facts.target.kind == "direction":
+            raise ValueError(
+                "a fitted baseline has no probability: data.target=direction takes others"
+            )
         if facts is not data and isinstance(model, FittedRegressor):
             model.refuse_missing_packages()
     prior = build(config.pooling_prior)
@@ -121,6 +128,7 @@ def build_module(config: DictConfig, data: PriceDataModule | DataFacts) -> Regre
             "data": facts.to_dict(),
             **({} if isinstance(data, DataFacts) else {"prices": identity_of(data.tables)}),
         },
+        task=TASKS[facts.target_scaling.kind],
     )
 
 
@@ -170,12 +178,22 @@ def build_callbacks(
             facts: dict[str, Any] = {"dirpath": str(folder / CHECKPOINTS)} if is_checkpoint else {}
             if node.get("save_last"):  # of an earlier config: its last one was the last best
                 facts["save_last"] = False
+            _refuse_other_score(node.get("monitor"), module, data)
             callbacks.append(guarded(build(node, **facts)))
     if "last_state" not in config.callbacks:
         callbacks.append(LastState(str(folder / CHECKPOINTS)))
     prior_callbacks = module.prior.callbacks() if module.prior is not None else ()
     schedule = schedule_of(data)
     return [*callbacks, *prior_callbacks, *([schedule] if schedule else [])]
+
+
+def _refuse_other_score(monitor: Any, module: RegressionModule, data: PriceDataModule) -> None:
+    """Refuse to wait for a score of another kind of target."""
+    own = {"val/loss", "val/skill", *(f"val/{name}" for name in module.task.scores)}
+    if monitor in SCORES and monitor not in own:
+        raise ValueError(
+            f"{monitor} is no score of data.target={data.target}: {', '.join(sorted(own))}"
+        )
 
 
 def build_trainer(

@@ -1,12 +1,12 @@
 """Prediction intervals from errors on held-out windows (split conformal prediction), kept in a run.
 
-An error is measured in typical daily moves of its own window, so that a calm and a stormy year,
-or an index and a share, are on one scale.
+An error of a price is measured in typical daily moves of its own window, so that a calm and a
+stormy year, or an index and a share, are on one scale; that of a variance in its logarithm.
 
 Source: Lei et al. 2018, "Distribution-free predictive inference for regression", sections 2.2
 (split conformal) and 5.2 (errors scaled by a local spread).
 
-Shapes: N windows, T days of a window.
+Shapes: N windows, T days of a window, K numbers that are forecast of a window.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,26 +62,31 @@ def typical_move(closes: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Absolute errors of a model on held-out windows, in typical daily moves, ascending.
+    """Absolute errors of a model on held-out windows, ascending.
+
+    Those of a price are in typical daily moves, those of a variance are of its logarithm.
 
     Args:
-        validation: Errors that set the width of intervals (N,).
-        test: Errors that tell how often such intervals hold (M,).
+        validation: Errors that set the width of intervals (N,); of several steps (N, K), each step
+            ascending by itself.
+        test: Errors that tell how often such intervals hold (M,) or (M, K).
         is_signed: Whether a price was ever 0 or less, as that of oil in April 2020.
+        is_log: Whether these are errors of a variance.
     """
 
     validation: np.ndarray
     test: np.ndarray
     is_signed: bool = False
+    is_log: bool = False
 
-    def quantile(self, level: float) -> float:
+    def quantile(self, level: float) -> float | np.ndarray:
         """Return the error that a new window's error stays below with probability `level`.
 
         Args:
             level: Share of windows to cover, in (0, 1).
 
         Returns:
-            The ceil((N + 1) * level)-th smallest validation error, in typical daily moves.
+            The ceil((N + 1) * level)-th smallest validation error; of several steps (K,).
 
         Raises:
             ValueError: If the level is out of range, or too close to 1 for so few windows.
@@ -98,10 +103,17 @@ class Calibration:
                 f"level must be at most {windows / (windows + 1):.4g} with {windows} validation "
                 f"windows, got {level}"
             )
-        return float(self.validation[rank - 1])
+        error = self.validation[rank - 1]
+        return float(error) if error.ndim == 0 else error
+
+    def last_step(self) -> Calibration:
+        """Return the errors of the last of several steps, as those of one."""
+        if self.validation.ndim == 1:
+            return self
+        return replace(self, validation=self.validation[:, -1], test=self.test[:, -1])
 
     def coverage(self, level: float) -> float:
-        """Return the share of test windows whose price lay within the interval of `level`.
+        """Return the share of test forecasts whose outcome lay within the interval of `level`.
 
         Raises:
             ValueError: If there are no test windows, or no interval of this level.
@@ -114,58 +126,77 @@ class Calibration:
         """Return the intervals around predictions.
 
         Args:
-            predicted: (N,) in price units.
+            predicted: (N,) or (N, K), price units or variances.
             closes: (N, T) the windows predicted from, in price units.
             level: Share of days to cover, in (0, 1).
 
         Returns:
-            Lower and upper end (N, 2), price units; below 0 only where prices were.
+            Lower and upper end (N, 2) or (N, K, 2), as predicted; below 0 only where prices were.
         """
-        half_width = self.quantile(level) * typical_move(closes)
-        ends = np.stack([predicted - half_width, predicted + half_width], axis=1)
-        may_fall_below = self.is_signed | np.any(closes <= 0, axis=1, keepdims=True)
+        error = self.quantile(level)
+        if self.is_log:
+            return np.stack([predicted * np.exp(-error), predicted * np.exp(error)], axis=-1)
+        half_width = _like(typical_move(closes), predicted) * error
+        ends = np.stack([predicted - half_width, predicted + half_width], axis=-1)
+        may_fall_below = self.is_signed | _like(np.any(closes <= 0, axis=1), ends)
         return np.where(may_fall_below, ends, np.maximum(ends, 0.0))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, which `from_dict` turns back."""
         errors = {"validation": self.validation.tolist(), "test": self.test.tolist()}
-        return errors | ({"is_signed": True} if self.is_signed else {})
+        flags = {"is_signed": self.is_signed, "is_log": self.is_log}
+        return errors | {name: True for name, value in flags.items() if value}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
         """Return the calibration that `to_dict` wrote."""
         validation, test = (np.array(values[name], float) for name in ("validation", "test"))
-        return cls(validation, test, values.get("is_signed") is True)
+        signed, log = (values.get(name) is True for name in ("is_signed", "is_log"))
+        return cls(validation, test, signed, log)
 
 
-def errors(price: np.ndarray, predicted: np.ndarray, closes: np.ndarray) -> np.ndarray:
-    """Return absolute errors in typical daily moves, ascending.
+def _like(per_window: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return a number a window (N,) as it goes with values (N, ...)."""
+    return per_window.reshape(-1, *[1] * (values.ndim - 1))
+
+
+def errors(actual: np.ndarray, predicted: np.ndarray, closes: np.ndarray | None) -> np.ndarray:
+    """Return absolute errors, ascending.
 
     Args:
-        price: What came (N,), price units.
-        predicted: What was forecast (N,), price units.
-        closes: (N, T) the windows it was forecast from, price units.
+        actual: What came (N,) or (N, K), price units or variances.
+        predicted: What was forecast, likewise.
+        closes: (N, T) the windows that prices were forecast from, price units; None for variances.
 
     Returns:
-        The errors (N,).
+        The errors (N,) or (N, K), in typical daily moves or of the logarithm.
     """
-    return np.sort(np.abs(price - predicted) / typical_move(closes))
+    if closes is None:
+        return np.sort(np.abs(np.log(actual / predicted)), axis=0)
+    off = np.abs(actual - predicted)
+    return np.sort(off / _like(typical_move(closes), off), axis=0)
 
 
-def calibrate(module: RegressionModule, datamodule: PriceDataModule) -> Calibration:
+def calibrate(module: RegressionModule, datamodule: PriceDataModule) -> Calibration | None:
     """Measure a model's errors on the validation and test windows of the data it was trained on.
+
+    Windows whose h bars overlap err alike, and are no more than one: of the validation part, which
+    says how far an interval reaches, every h-th counts.
 
     Args:
         module: The trained module.
         datamodule: Its data, set up.
 
     Returns:
-        The errors of both splits, in typical daily moves of each window.
+        The errors of both splits; None for a direction, whose forecast is a probability.
     """
-    closes = datamodule.closes
-    val = _errors(module, datamodule, datamodule.val_dataloader(), closes)
-    test = _errors(module, datamodule, datamodule.test_dataloader(), closes)
-    return Calibration(val, test, bool((closes <= 0).any()))
+    if datamodule.target == "direction":
+        return None
+    apart = slice(None, None, datamodule.horizon)
+    val = _errors(module, datamodule, datamodule.val_dataloader(), apart)
+    test = _errors(module, datamodule, datamodule.test_dataloader(), slice(None))
+    is_signed = bool((datamodule.closes <= 0).any())
+    return Calibration(val, test, is_signed, datamodule.forecast.is_volatility)
 
 
 def write_calibration(
@@ -181,6 +212,8 @@ def write_calibration(
     if not (folder / CHECKPOINTS / "best.ckpt").is_file():
         return None
     calibration = calibrate(module, datamodule)
+    if calibration is None:
+        return None
     write_text(folder / CALIBRATION, json.dumps(calibration.to_dict()) + "\n")
     return calibration
 
@@ -211,16 +244,19 @@ def _errors(
     module: RegressionModule,
     datamodule: PriceDataModule,
     loader: Iterable[WindowBatch],
-    closes: np.ndarray,
+    counted: slice,
 ) -> np.ndarray:
-    """Return the errors of one split's windows (N,), ascending."""
+    """Return the errors of one split's windows (N,) or (N, K), ascending."""
     module.eval()
-    predicted, price, rows = [], [], []
+    predicted, actual, rows = [], [], []
     for batch in loader:
-        preds = module(batch.x.to(module.device)).cpu()
-        last_price = batch.last_price.double()
-        predicted.append(datamodule.to_price(preds.double(), last_price, batch.series)[:, 0])
-        price.append(batch.price[:, 0].double())
+        preds = module(batch.x.to(module.device)).cpu().double()
+        reference = batch.reference.double()
+        predicted.append(datamodule.to_price(preds, reference, batch.series))
+        actual.append(batch.actual.double())
         rows.append(batch.index)
-    windows = closes[rows_shown(torch.cat(rows), datamodule.context_length)]
-    return errors(torch.cat(price).numpy(), torch.cat(predicted).numpy(), windows)
+    came, forecast = (torch.cat(parts).squeeze(1).numpy()[counted] for parts in (actual, predicted))
+    if datamodule.forecast.is_volatility:
+        return errors(came, forecast, None)
+    shown = rows_shown(torch.cat(rows)[counted], datamodule.context_length)
+    return errors(came, forecast, datamodule.closes[shown])

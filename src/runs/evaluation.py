@@ -19,8 +19,8 @@ def score_run(ckpt_path: str, split: str, config: DictConfig) -> dict[str, Any]:
         config: with the `trainer` to do it.
 
     Returns:
-        The metrics of the `model`, of the `baseline`, "tomorrow = today", and their `ratio`; of a
-        run on several series also under `series` by ticker.
+        The metrics of the `model`, of the `baseline` without one, and their `ratio`; of a run on
+        several series also under `series` by ticker, of several steps under `steps`.
 
     Raises:
         ValueError: the run cannot be opened, or there is no such split.

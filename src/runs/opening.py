@@ -247,6 +247,7 @@ class Run(Record):
         from src.runs.predictor import Predictor
 
         self.refuse_made_up_bars()
+        self.refuse_other_than_next_price("forecasting from other prices")
         facts = self.facts.of_series(ticker, key)
         return Predictor(self.module, facts, self.calibration, self._block_size)
 
@@ -302,6 +303,22 @@ class Run(Record):
             raise ValueError(
                 f"{self.checkpoint_path} was trained on bars that were made up or changed by a "
                 "schedule: it forecasts no prices"
+            )
+
+    def refuse_other_than_next_price(self, what: str) -> None:
+        """Refuse what is made for one price, that of the following bar.
+
+        Args:
+            what: that, for the message.
+
+        Raises:
+            ValueError: it forecasts several bars, a variance or a direction.
+        """
+        target = self.facts.target
+        if not target.is_price or target.horizon > 1:
+            raise ValueError(
+                f"{what} takes a run that forecasts the next price; this one has data.target="
+                f"{target.kind} and data.horizon={target.horizon}"
             )
 
     @property

@@ -24,7 +24,7 @@ from src.reporting.run_ending import (
     next_lines,
     written_lines,
 )
-from src.reporting.run_tables import score_table, series_table
+from src.reporting.score_tables import score_table, series_table, steps_table
 from src.runs import stopping
 from src.runs.build import (
     build_callbacks,
@@ -289,6 +289,8 @@ def _print_ending(run: _Started, config: DictConfig) -> None:
     Terminal().print(score_table(test["model"], test["baseline"]))
     if "series" in test:
         Terminal().print(series_table(test))
+    if "steps" in test:
+        Terminal().print(steps_table(test))
     gradients = list(gradient_lines(report))
     if config.get("sweep", {}).get("job") is not None:
         return say(*gradients[:1], f"run folder: {folder}")

@@ -22,19 +22,18 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from src.board.pictures import forecast_figure, write_picture
+from src.board.pictures import DRAWN, PRICE, forecast_figure, write_picture
 from src.board.story import story_figure
 from src.data import PriceDataModule
 from src.data.identity import identity_of
 from src.data.reading.checks import say_date, step_of
 from src.files import write_json, write_text
-from src.reporting.run_tables import ratio
+from src.reporting.score_tables import ratio
 from src.runs import stopping
 from src.runs.calibration import Calibration, rows_shown
 from src.runs.checkpoint import load_checkpoint
 from src.runs.folder import CONFIG, FORECAST_PICTURE, FORECASTS, REPORT, STORY_PICTURE, remove_empty
 from src.runs.resuming import Resumption
-from src.training.metrics import PriceMetrics
 from src.training.module import RegressionModule
 
 SHOWN_LEVEL = 0.9
@@ -203,15 +202,22 @@ def _loss_of(path: str | None, module: RegressionModule) -> float | None:
 
 
 def scores_report(module: RegressionModule, datamodule: PriceDataModule) -> dict[str, Any]:
-    """Return the test scores of the model, of "tomorrow = today", and their ratio.
+    """Return the test scores of the model, of the forecast without a model, and their ratio.
 
-    Those of several series over all of them, and under `series` those of each by its ticker.
+    Those of several series over all of them, and under `series` those of each by its ticker; of a
+    horizon over all its steps, and under `steps` those of each.
     """
     report = _with_ratio(module.scores)
     if datamodule.series:
         report["series"] = {
-            ticker: _with_ratio(_scores_of(rows)) | {"windows": len(rows)}
+            ticker: _scores_of(rows, module)
             for ticker, rows in forecasts_by_series(module, datamodule).items()
+        }
+    if any("step" in row for row in module.forecasts[:1]):
+        steps = sorted({row["step"] for row in module.forecasts})
+        report["steps"] = {
+            f"{step:.0f}": _scores_of([r for r in module.forecasts if r["step"] == step], module)
+            for step in steps
         }
     return report
 
@@ -222,11 +228,14 @@ def _with_ratio(scores: Mapping[str, dict[str, float]]) -> dict[str, Any]:
     return {"model": model, "baseline": baseline, "ratio": ratios}
 
 
-def _scores_of(forecasts: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    keys, metrics = ("predicted_price", "last_price", "price"), PriceMetrics()
-    columns = (torch.tensor([[row[key]] for row in forecasts], dtype=torch.double) for key in keys)
-    metrics.update(*columns)
-    return metrics.compute()
+def _scores_of(rows: Sequence[Mapping[str, float]], module: RegressionModule) -> dict[str, Any]:
+    metrics = module.task.metrics()
+    reference, actual, forecast = (
+        torch.tensor([[row[key]] for row in rows], dtype=torch.double)
+        for key in module.task.columns
+    )
+    metrics.update(forecast, reference, actual)
+    return _with_ratio(metrics.compute()) | {"windows": len(rows)}
 
 
 def forecasts_by_series(
@@ -252,17 +261,22 @@ def callback_reports(trainer: pl.Trainer) -> dict[str, Any]:
 
 @rank_zero_only
 def write_forecasts(folder: Path, module: RegressionModule, datamodule: PriceDataModule) -> None:
-    """Write the test part's forecasts in price units, a row a bar; several series with tickers."""
+    """Write the test part's forecasts, a row a window, of a horizon a row for each of its steps.
+
+    Columns: `ticker` of several series; `date`, the first bar that is forecast; of a horizon
+    `step`, from 1; then what is forecast without a model, what came, and the model's forecast, in
+    price units, variances of a bar, or shares.
+    """
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     several = ["ticker"] if datamodule.series else []
-    writer.writerow([*several, "date", "last_price", "price", "predicted_price"])
+    numbers = [key for key in module.forecasts[0] if key != "row"]
+    writer.writerow([*several, "date", *numbers])
     for ticker, rows in forecasts_by_series(module, datamodule).items():
         for row in rows:
             date = say_date(datamodule.dates[int(row["row"])], datamodule.frequency)
-            prices = (row["last_price"], row["price"], row["predicted_price"])
             words = [ticker, date] if several else [date]
-            writer.writerow([*words, *(f"{price:.10g}" for price in prices)])
+            writer.writerow([*words, *(f"{row[key]:.10g}" for key in numbers)])
     write_text(folder / FORECASTS, text.getvalue())
 
 
@@ -277,22 +291,25 @@ def draw_forecasts(
     Returns:
         The picture (3, height, width), uint8, under ""; of several series one each by ticker.
     """
-    rows = torch.tensor([int(row["row"]) for row in module.forecasts])
-    predicted = np.array([row["predicted_price"] for row in module.forecasts])
-    interval = None
-    if calibration is not None:
-        closes = datamodule.closes[rows_shown(rows, datamodule.context_length)]
-        with suppress(ValueError):  # too few validation windows for so wide an interval
-            interval = calibration.interval(predicted, closes, SHOWN_LEVEL)
     pictures: dict[str, Tensor] = {}
-    done, step = 0, step_of(datamodule.frequency)
-    for ticker, part in list(forecasts_by_series(module, datamodule).items())[:MOST_PICTURES]:
-        keys = ("last_price", "price", "predicted_price")
-        last, price, own = (np.array([row[key] for row in part]) for key in keys)
+    drawn = DRAWN.get(datamodule.target, PRICE)
+    for ticker, every in list(forecasts_by_series(module, datamodule).items())[:MOST_PICTURES]:
+        # Of a horizon the last step: a fan of each window would be a cloud.
+        part = [row for row in every if row.get("step", 1) == every[-1].get("step", 1)]
+        before, came, forecast = (
+            np.array([row[key] for row in part]) for key in module.task.columns
+        )
+        interval = None
+        if calibration is not None:
+            rows = torch.tensor([int(row["row"]) for row in part])
+            closes = datamodule.closes[rows_shown(rows, datamodule.context_length)]
+            with suppress(ValueError):  # too few validation windows for so wide an interval
+                interval = calibration.last_step().interval(forecast, closes, SHOWN_LEVEL)
         dates = datamodule.dates[[int(row["row"]) for row in part]]
-        shown = None if interval is None else interval[done : done + len(part)]
-        done += len(part)
-        pictures[ticker] = forecast_figure(dates, last, price, own, shown, step, ticker)
+        step = step_of(datamodule.frequency)
+        pictures[ticker] = forecast_figure(
+            dates, before, came, forecast, interval, step, ticker, drawn
+        )
     write_picture(folder / FORECAST_PICTURE, next(iter(pictures.values())))
     return pictures
 

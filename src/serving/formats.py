@@ -71,6 +71,7 @@ def export_run(
     """
     run = open_run(ckpt_path)
     run.refuse_made_up_bars()
+    run.refuse_other_than_next_price("an export")
     module, facts = run.module, run.facts.of_series(ticker)
     target = Path(folder) if folder else run.folder / "export"
     target.mkdir(parents=True, exist_ok=True)

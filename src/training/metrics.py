@@ -1,7 +1,9 @@
-"""How a price forecast is scored, beside the forecast that needs no model: tomorrow = today.
+"""How forecasts are scored beside the forecast that needs no model: tomorrow = today.
 
-Every metric is in price units (percent where it says so), whatever the model was trained on.
+Metrics of prices are in price units (percent where it says so), whatever the model was trained on.
 """
+
+import math
 
 import torch
 from torch import Tensor
@@ -11,6 +13,9 @@ from torchmetrics import (
     Metric,
     MetricCollection,
 )
+
+SURE = 1e-7
+"""A probability of 0 or 1 that does not come true would cost more than any other score is worth."""
 
 
 class DirectionalAccuracy(Metric):
@@ -99,11 +104,12 @@ class PriceMetrics:
         """Add one batch.
 
         Args:
-            preds: predicted prices (B, 1).
+            preds: predicted prices (B, K).
             last_price: the last known prices (B, 1).
-            price: the prices that came (B, 1).
+            price: the prices that came (B, K).
         """
         preds, last_price, price = (t.cpu().double() for t in (preds, last_price, price))
+        last_price = last_price.expand_as(price).contiguous()
         self.model.update(preds, price)
         self.persistence.update(last_price, price)
         move = price - last_price
@@ -121,6 +127,76 @@ class PriceMetrics:
         """Forget all batches."""
         for metric in (self.model, self.persistence, self.model_direction, self.always_up):
             metric.reset()
+
+
+class _Sums:
+    """Means of losses over all windows, summed in float64 on the CPU, of a model and of a baseline.
+
+    What it derives for says what a forecast loses; as with prices, each process scores all windows.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def losses(self, preds: Tensor, actual: Tensor) -> dict[str, Tensor]:
+        """Return what each forecast loses, or scores, by the name of the metric."""
+        raise AssertionError("a score says what it averages")
+
+    def update(self, preds: Tensor, reference: Tensor, actual: Tensor) -> None:
+        """Add one batch.
+
+        Args:
+            preds: what was forecast (B, K).
+            reference: the forecast without a model (B, 1).
+            actual: what came (B, K).
+        """
+        preds, reference, actual = (t.cpu().double() for t in (preds, reference, actual))
+        self.count += actual.numel()
+        for part, shown in (("model", preds), ("baseline", reference.expand_as(actual))):
+            for name, values in self.losses(shown, actual).items():
+                self.sums[part][name] = self.sums[part].get(name, 0.0) + float(values.sum())
+
+    def compute(self) -> dict[str, dict[str, float]]:
+        """Return {"model": ..., "baseline": ...}; NaN where there was no window."""
+        count = self.count or math.nan
+        return {
+            part: {name: total / count for name, total in sums.items()}
+            for part, sums in self.sums.items()
+        }
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        self.count = 0
+        self.sums: dict[str, dict[str, float]] = {"model": {}, "baseline": {}}
+
+
+class VolatilityMetrics(_Sums):
+    """QLIKE and the mean squared error of the log of a variance, and of persistence.
+
+    QLIKE is v / f - log(v / f) - 1 for a variance v and its forecast f: 0 for a perfect forecast,
+    the same for every unit, and robust to noise in v (Patton, Journal of Econometrics 160, 2011).
+    """
+
+    def losses(self, preds: Tensor, actual: Tensor) -> dict[str, Tensor]:
+        """Return both losses of variances (B, K)."""
+        ratio = actual / preds
+        log_ratio = ratio.log()
+        return {"qlike": ratio - log_ratio - 1, "log_mse": log_ratio.square()}
+
+
+class DirectionMetrics(_Sums):
+    """Accuracy, Brier score and log loss of a probability, and of the training part's base rate.
+
+    Source: Brier, Monthly Weather Review 78 (1950); Gneiting and Raftery, Journal of the American
+    Statistical Association 102 (2007), section 3.
+    """
+
+    def losses(self, preds: Tensor, actual: Tensor) -> dict[str, Tensor]:
+        """Return the scores of probabilities (B, 1) of what is 0 or 1."""
+        hit = ((preds > 0.5) == (actual > 0.5)).double()
+        safe = preds.clamp(SURE, 1 - SURE)
+        log_loss = -(actual * safe.log() + (1 - actual) * (1 - safe).log())
+        return {"accuracy": hit, "brier": (preds - actual).square(), "log_loss": log_loss}
 
 
 def skill_score(error: float, baseline_error: float) -> float:

@@ -7,14 +7,14 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from src.training.finite import FiniteGradients
-from src.training.metrics import PriceMetrics, skill_score
+from src.training.metrics import skill_score
+from src.training.tasks import PRICE, Metrics, Task
 
-# B batch, T time steps, F features. A batch has x (B, T, F), y (B, 1) scaled target,
-# last_price (B, 1) and price (B, 1) in price units, index (B,) row of the day to predict,
-# series (B,) the number of the series it is of.
+# B batch, T time steps, F features, K numbers that are forecast. A batch has x (B, T, F), y (B, K)
+# scaled target, actual (B, K) what came, reference (B, 1) the forecast without a model, index (B,)
+# row of the first bar to predict, series (B,) the number of the series it is of.
 
 
 class Prior(Protocol):
@@ -30,31 +30,34 @@ class Prior(Protocol):
 
 
 class RegressionModule(pl.LightningModule):
-    """Train a regressor of the next price and score it in price units.
+    """Train a regressor and score it in the unit of what it forecasts, such as a price.
 
     Args:
-        model: maps x (B, T, F) to an output with `preds` (B, 1), scaled, and `weights` over time.
-        to_price: turns scaled predictions (B, 1) and last prices (B, 1) into prices (B, 1), told
+        model: maps x (B, T, F) to an output with `preds` (B, K), scaled, and `weights` over time.
+        to_price: turns scaled predictions (B, K) and references (B, 1) into what is forecast, told
             which of several series each window is of (B,).
         optimizer: makes the optimiser from the parameters that are trained.
         prior: penalty on the pooling weights; None for none.
         hyperparameters: plain values saved in every checkpoint.
+        task: how the kind of target is learnt and scored.
 
     Attributes:
         scores: of the latest evaluation, by `model` and `baseline`.
-        forecasts: of the latest test, a row a day.
+        forecasts: of the latest test, a row a day, and of several steps a row for each.
         training_losses: `step` and `loss` of the training steps that were logged.
         validation: `step`, `loss` and `skill` of each validation during the fit.
 
     | tag | meaning | unit | frequency |
     |---|---|---|---|
-    | train/loss | mean squared error plus the prior's penalty | scaled | `log_every_n_steps` |
+    | train/loss | the task's loss plus the prior's penalty | scaled | `log_every_n_steps` |
     | train/aux_loss | the prior's penalty alone | scaled | `log_every_n_steps` |
-    | val/loss, test/loss | mean squared error of the scaled target | scaled | every evaluation |
+    | val/loss, test/loss | the task's loss | scaled | every evaluation |
     | val/rmse, val/mae, test/... | error of the predicted price | price | every evaluation |
     | val/mape, test/mape | mean absolute percentage error | percent | every evaluation |
     | val/directional_accuracy, ... | right signs on days that moved | share | every evaluation |
-    | val/skill, test/skill | 1 - RMSE / RMSE of "tomorrow = today" | share | every evaluation |
+    | val/qlike, val/log_mse, ... | error of a variance | 1 | every evaluation |
+    | val/accuracy, val/brier, val/log_loss, ... | of a direction | 1 | every evaluation |
+    | val/skill, test/skill | 1 - error / error without a model | share | every evaluation |
     """
 
     def __init__(
@@ -64,20 +67,21 @@ class RegressionModule(pl.LightningModule):
         optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer],
         prior: Prior | None = None,
         hyperparameters: Mapping[str, Any] | None = None,
+        task: Task = PRICE,
     ) -> None:
         super().__init__()
         self.model = model
         self.to_price = to_price
         self.prior = prior
+        self.task = task
         self.scores: dict[str, dict[str, float]] = {}
         self.forecasts: list[dict[str, float]] = []
         self.training_losses: list[dict[str, float]] = []
         self.validation: list[dict[str, float]] = []
         self._make_optimizer = optimizer
-        self.val_metrics = PriceMetrics()
-        self.test_metrics = PriceMetrics()
+        self.val_metrics, self.test_metrics = task.metrics(), task.metrics()
         self._finite_gradients = FiniteGradients(self)
-        self._squared_errors: list[Tensor] = []
+        self._eval_losses: list[Tensor] = []
         self._test_rows: list[Tensor] = []
         self.save_hyperparameters(dict(hyperparameters or {}), logger=False)
 
@@ -94,7 +98,7 @@ class RegressionModule(pl.LightningModule):
         )
 
     def forward(self, x_btf: Tensor) -> Tensor:
-        """Return scaled predictions (B, 1), float32 or better, for windows (B, T, F)."""
+        """Return scaled predictions (B, K), float32 or better, for windows (B, T, F)."""
         # After 64-true the layers are float64, and windows straight from the data are not.
         return _at_least_float32(self.model(x_btf.to(self.dtype)).preds)
 
@@ -147,9 +151,11 @@ class RegressionModule(pl.LightningModule):
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
         """Add one batch to the test metrics and keep its forecasts."""
-        prices = self._evaluate(batch, "test")
-        row = (batch.index.unsqueeze(1), batch.last_price, batch.price, prices)
-        self._test_rows.append(torch.cat([column.cpu().double() for column in row], dim=1))
+        forecast = self._evaluate(batch, "test")
+        step = torch.arange(1, forecast.shape[1] + 1)
+        row = (batch.index.unsqueeze(1), step, batch.reference, batch.actual, forecast)
+        each = [column.cpu().double().expand(forecast.shape).flatten() for column in row]
+        self._test_rows.append(torch.stack(each, dim=1))
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation metrics."""
@@ -160,8 +166,10 @@ class RegressionModule(pl.LightningModule):
         self._log_scores("test")
         rows = torch.cat(self._test_rows)
         self._test_rows.clear()
-        keys = ("row", "last_price", "price", "predicted_price")
-        ordered = rows[rows[:, 0].argsort()].tolist()
+        keys = ["row", "step", *self.task.columns]
+        if not (rows[:, 1] > 1).any():
+            keys, rows = [keys[0], *keys[2:]], rows[:, [0, 2, 3, 4]]
+        ordered = rows[rows[:, 0].argsort(stable=True)].tolist()
         self.forecasts = [dict(zip(keys, row, strict=True)) for row in ordered]
 
     def on_fit_start(self) -> None:
@@ -179,7 +187,7 @@ class RegressionModule(pl.LightningModule):
     def _losses(self, batch: Any) -> tuple[Tensor, Tensor]:
         """Return the loss to minimise and the prior's part of it, both scalars."""
         output = self.model(batch.x)
-        loss = F.mse_loss(_at_least_float32(output.preds), batch.y)
+        loss = self.task.loss(_at_least_float32(output.preds), batch.y)
         if self.prior is None or output.weights is None:
             return loss, loss.new_zeros(())
         aux_loss = self.prior.loss(_at_least_float32(output.weights))
@@ -187,25 +195,26 @@ class RegressionModule(pl.LightningModule):
 
     def _evaluate(self, batch: Any, stage: str) -> Tensor:
         preds = self(batch.x)
-        self._squared_errors.append((preds - batch.y).square().flatten())
-        prices = self.to_price(preds, batch.last_price, batch.series)
-        self._metrics(stage).update(prices, batch.last_price, batch.price)
-        return prices
+        self._eval_losses.append(self.task.loss(preds, batch.y, reduction="none").flatten())
+        forecast = self.to_price(preds, batch.reference, batch.series)
+        self._metrics(stage).update(forecast, batch.reference, batch.actual)
+        return forecast
 
-    def _metrics(self, stage: str) -> PriceMetrics:
+    def _metrics(self, stage: str) -> Metrics:
         return self.val_metrics if stage == "val" else self.test_metrics
 
     def _log_scores(self, stage: str) -> None:
         metrics = self._metrics(stage)
         scores = metrics.compute()
         metrics.reset()
-        loss = torch.cat(self._squared_errors).mean()
-        self._squared_errors.clear()
+        loss = torch.cat(self._eval_losses).mean()
+        self._eval_losses.clear()
         if not bool(loss.isfinite()):
             name = {"val": "validation"}.get(stage, stage)
             step = self.trainer.global_step
             raise FloatingPointError(f"{name} loss is {loss.item()} at step {step}")
-        skill = skill_score(scores["model"]["rmse"], scores["baseline"]["rmse"])
+        error = self.task.error
+        skill = skill_score(scores["model"][error], scores["baseline"][error])
         self.log(f"{stage}/loss", loss, prog_bar=stage == "val", sync_dist=True)
         self.log(f"{stage}/skill", skill, prog_bar=stage == "val", sync_dist=True)
         self.log_dict({f"{stage}/{k}": v for k, v in scores["model"].items()}, sync_dist=True)

@@ -51,7 +51,9 @@ def test_batches_keep_the_contract(settings):
     size, length, width = data.batch_size, data.context_length, data.num_features
     assert batch.x.shape == (size, length, width)
     assert batch.y.shape == batch.price.shape == batch.last_price.shape == (size, 1)
-    assert [field.dtype for field in batch] == [torch.float32] * 4 + [torch.int64] * 2
+    assert [field.dtype for field in batch] == [torch.float32] * 4 + [torch.int64] * 2 + [
+        torch.float32
+    ] * 2
     assert all(field.is_contiguous() for field in batch)
     assert len(data.feature_names) == len(data.feature_units) == width
     assert data.feature_mean.shape == data.feature_std.shape == (width,)
@@ -64,7 +66,7 @@ def test_targets_turn_back_into_prices_and_persistence_into_last_prices(settings
     closes = torch.from_numpy(data.datasets["test"].price.numpy())
     batch = all_batches(data)["test"]
     assert torch.allclose(data.to_price(batch.y, batch.last_price), closes, rtol=1e-5)
-    feature, scale, offset = data.persistence
+    feature, scale, offset, _ = data.persistence
     preds = (scale * batch.x[:, -1, feature] + offset)[:, None]
     assert torch.allclose(data.to_price(preds, batch.last_price), batch.last_price, rtol=1e-5)
 
@@ -242,7 +244,10 @@ def test_each_rank_gets_its_share_of_training_windows():
     [
         ({"features": "ticks"}, "features must be one of prices, bars, got 'ticks'"),
         ({"source": "dax"}, "source must be one of sp500, nasdaq, got 'dax'"),
-        ({"target": "sign"}, "target must be one of log_return, residual, price, got 'sign'"),
+        (
+            {"target": "sign"},
+            "target must be one of log_return, residual, price, volatility, direction, got 'sign'",
+        ),
         ({"input": "x"}, "input must be one of relative, price, got 'x'"),
         ({"scaler": "x"}, "scaler must be one of minmax, standard, none, got 'x'"),
         ({"context_length": 1}, "context_length must be an int of at least 2, got 1"),

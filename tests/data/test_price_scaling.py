@@ -5,16 +5,8 @@ import pytest
 import torch
 
 from src.data import scaling
-from src.data.scaling import (
-    TARGETS,
-    InputScaling,
-    TargetScaling,
-    encode_closes,
-    fit_affine,
-    fit_input_scaling,
-    fit_target_scaling,
-    persistence_of,
-)
+from src.data.scaling import InputScaling, encode_closes, fit_affine, fit_input_scaling
+from src.data.targets import PRICES, TargetScaling, fit_target_scaling, persistence_of
 
 CLOSES = np.array([1.0, 2.0, 4.0, 8.0, 8.0])
 
@@ -58,7 +50,7 @@ def test_price_target_shares_the_scaler_of_price_inputs():
     assert (target.offset, target.scale) == (inputs.offset, inputs.scale)
 
 
-@pytest.mark.parametrize("kind", TARGETS)
+@pytest.mark.parametrize("kind", PRICES)
 def test_predictions_turn_back_into_prices(kind):
     scaling = fit_target_scaling(CLOSES, 2, kind, "minmax")
     price, last_price = torch.tensor([[3.0], [5.0]]), torch.tensor([[2.0], [6.0]])
@@ -66,11 +58,11 @@ def test_predictions_turn_back_into_prices(kind):
     assert torch.allclose(scaling.to_price(scaled, last_price), price)
 
 
-@pytest.mark.parametrize("kind", TARGETS)
+@pytest.mark.parametrize("kind", PRICES)
 def test_persistence_predicts_the_last_price(kind):
     target = fit_target_scaling(CLOSES, 2, kind, "standard")
     inputs = fit_input_scaling(CLOSES, 2, "price", "standard")
-    feature, scale, offset = persistence_of(target)
+    feature, scale, offset, _ = persistence_of(target)
     closes = torch.tensor([[[2.0], [4.0]], [[8.0], [1.0]]])
     preds = scale * inputs(closes)[:, -1, feature] + offset
     assert torch.allclose(target.to_price(preds[:, None], closes[:, -1]), closes[:, -1])

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from src.data.sampler import KeyedBatchSampler
-from src.data.scaling import SCALERS, fit_affine, fit_input_scaling, fit_target_scaling
+from src.data.scaling import SCALERS, fit_affine, fit_input_scaling
 from src.data.split import chronological_split, rows_needed
+from src.data.targets import fit_target_scaling
 from src.data.windows import WindowDataset
 
 quick = settings(max_examples=25, deadline=None, derandomize=True)

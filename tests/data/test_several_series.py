@@ -103,7 +103,7 @@ def test_tomorrow_is_today_reads_the_same_in_every_series(folder, target):
     data = PriceDataModule(path=names, context_length=10, target=target, input="price")
     data.setup()
     batch = next(iter(data.test_dataloader()))
-    feature, scale, offset = data.persistence
+    feature, scale, offset, _ = data.persistence
     preds = scale * batch.x[:, -1, feature, None] + offset
     prices = data.to_price(preds, batch.last_price, batch.series)
     assert torch.allclose(prices, batch.last_price, rtol=1e-5)

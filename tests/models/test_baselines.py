@@ -8,7 +8,7 @@ from src.models.norm import ReversibleNorm
 from src.models.regressor import LinearRegressor, NaiveRegressor
 
 X_BTF = torch.arange(12.0).view(2, 3, 2)
-PERSISTENCE = SimpleNamespace(feature=1, scale=10.0, offset=0.5)
+PERSISTENCE = SimpleNamespace(feature=1, scale=10.0, offset=0.5, bars=1)
 
 
 def test_naive_predicts_todays_price_in_target_units():

@@ -27,7 +27,7 @@ def build(model="lstm", pooling="mean", norm="none", dropout="none"):
         num_features=num_features,
         feature_mean=torch.zeros(num_features),
         feature_std=torch.ones(num_features),
-        persistence=SimpleNamespace(feature=0, scale=1.0, offset=0.0),
+        persistence=SimpleNamespace(feature=0, scale=1.0, offset=0.0, bars=1),
     )
     return regressor, torch.randn(3, T, num_features)
 
@@ -88,7 +88,8 @@ def test_naive_needs_nothing_but_the_persistence():
 
 @pytest.mark.parametrize("group", ["model", "pooling", "norm"])
 def test_yaml_files_spell_out_every_option_of_what_they_build(group):
-    from_builder = {"dropout", "norm", "feature_mean", "feature_std", "persistence", "history"}
+    from_builder = {"dropout", "norm", "feature_mean", "feature_std", "persistence"}
+    from_builder |= {"history", "num_outputs"}
     of_other_cells = {"gru": {"forget_bias"}, "rnn": {"forget_bias"}}
     for option in options(group):
         config = load(group, option)

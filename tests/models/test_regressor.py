@@ -13,7 +13,7 @@ from src.models.recurrent import RecurrentEncoder
 from src.models.regressor import LinearRegressor, NaiveRegressor, SequenceRegressor, build_regressor
 from src.models.transformer import TransformerEncoder
 
-PERSISTENCE = SimpleNamespace(feature=0, scale=1.0, offset=0.0)
+PERSISTENCE = SimpleNamespace(feature=0, scale=1.0, offset=0.0, bars=1)
 SMALL = partial(TransformerEncoder, hidden_size=8, num_heads=2, feedforward_size=16)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from src.data.preparation import PreparedData, prepare
 from src.data.reading.several import load_series
-from src.data.reading.sources import BAR_COLUMNS, ReadOptions
+from src.data.reading.sources import ReadOptions
 from src.files import files_at
 
 
@@ -18,7 +18,7 @@ def load_and_prepare(
     tickers: str | tuple[str, ...] | None,
     options: ReadOptions,
     *,
-    features: str,
+    columns: tuple[str, ...],
     **preparation: Any,
 ) -> PreparedData:
     """Load and prepare prices, or return what an earlier call with the same arguments returned.
@@ -30,7 +30,7 @@ def load_and_prepare(
         path: As in `load_series`.
         tickers: As in `load_series`.
         options: As in `load_series`.
-        features: As in `prepare`.
+        columns: As in `load_series`.
         preparation: `accept` of `PriceTable.refuse_meaningless`; the other options of `prepare`.
 
     Returns:
@@ -40,7 +40,7 @@ def load_and_prepare(
         DataError: If the prices cannot be used; a fault is not kept.
     """
     return _load_and_prepare(
-        _version(path), source, path, tickers, options, features=features, **preparation
+        _version(path), source, path, tickers, options, columns=columns, **preparation
     )
 
 
@@ -62,12 +62,11 @@ def _load_and_prepare(
     tickers: str | tuple[str, ...] | None,
     options: ReadOptions,
     *,
-    features: str,
+    columns: tuple[str, ...],
     accept: tuple[str, ...],
     **preparation: Any,
 ) -> PreparedData:
-    columns = BAR_COLUMNS if features == "bars" else ("close",)
     tables = load_series(source, path, tickers, columns=columns, options=options)
     for table in tables:
         table.refuse_meaningless(accept)
-    return prepare(tables, features=features, **preparation)
+    return prepare(tables, **preparation)
