@@ -137,10 +137,13 @@ class WindowDataset(Dataset[WindowBatch]):
         """Return the same windows with their rows on a device, where batches are gathered then."""
         moved = copy.copy(self)
         moved.rows = self.rows.to(device)
-        moved._all = _windows_over(moved.rows, self.context_length)
+        moved._all = _windows_over(moved.rows, self.context_length, len(self._all))
         moved._starts = None if self._starts is None else self._starts.to(device)
-        for name in ("y", "last_price", "price", "index", "series"):
+        is_price = self.actual is self.price
+        for name in ("y", "last_price", "price", "index", "series", "actual", "reference"):
             setattr(moved, name, getattr(self, name).to(device))
+        if is_price:
+            moved.actual, moved.reference = moved.price, moved.last_price
         return moved
 
     def __len__(self) -> int:

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from src.data.history import history_of
-from src.data.scaling import InputScaling, TargetScaling
+from src.data.scaling import InputScaling
+from src.data.targets import TargetScaling
 
 TARGET = TargetScaling("log_return", 0.5, 2.0)
 
