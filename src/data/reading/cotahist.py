@@ -15,10 +15,10 @@ import numpy as np
 
 from src.data.reading.checks import PriceWarning
 from src.data.reading.dates import Instants
+from src.data.reading.delimited import choose_ticker
 from src.data.reading.errors import DataError, quote
 from src.data.reading.files import open_unpacked
 from src.data.reading.series import PriceTable, ReadOptions, build_series
-from src.data.reading.tables import choose_ticker
 
 LAYOUT = "B3 COTAHIST"
 # First column counted from 0, and one past the last.

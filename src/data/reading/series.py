@@ -12,7 +12,7 @@ from src.data.reading.checks import PriceWarning, check_series, frequency_of, is
 from src.data.reading.date_cells import is_clock
 from src.data.reading.dates import EXPECTED, Instants
 from src.data.reading.errors import DataError
-from src.data.reading.extra import PREFIX, known_by_then
+from src.data.reading.further_columns import PREFIX, known_by_then
 from src.data.reading.names import ROLES
 from src.data.reading.numerals import DECIMALS
 

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from src.data.reading.cotahist import is_cotahist, read_cotahist
+from src.data.reading.delimited import read_tables
+from src.data.reading.delimiters import read_sheet
 from src.data.reading.errors import DataError
 from src.data.reading.files import is_parquet, open_text, parquet_as_text
 from src.data.reading.series import BAR_COLUMNS, PriceTable, ReadOptions
-from src.data.reading.shape import read_sheet
-from src.data.reading.tables import read_tables
 
 __all__ = ["BAR_COLUMNS", "SOURCES", "PriceTable", "ReadOptions", "load_prices", "read_file"]
 

@@ -11,9 +11,9 @@ from torch import nn
 from ..findings import Finding
 from ..isolation import seeded
 from ..symptoms.replay import LossFunction
-from .facts import find_facts
 from .planted import Planted
 from .program import NotApplicableError, OutOfTimeError, Program, train
+from .program_facts import find_facts
 from .repairs import FRESH, Repair
 from .result import Row
 

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from ..causes.experiment import RewrittenCalls
 from ..isolation import redraw
 from ..symptoms.replay import held_by
-from .facts import standardised
 from .pairs import Activation, Pair
 from .program import NotApplicableError, Program
+from .program_facts import standardised
 
 ROBUST_RATE, CLIP_NORM, LEAK = 1e-3, 1.0, 0.1
 RECTIFIERS = frozenset({"relu", "relu6", "threshold", "clamp_min"})

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from ..symptoms.masks import tensors_in
-from .facts import Facts, feature_axis, standardised
 from .pairs import Pair
 from .program import NotApplicableError, Program
+from .program_facts import Facts, feature_axis, standardised
 
 
 class Planted:

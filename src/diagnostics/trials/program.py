@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from ..isolation import copyable, same_attributes, seeded
 from ..symptoms.leaves import leaves_of
 from ..symptoms.replay import LossFunction
-from .facts import Facts
 from .pairs import NATURAL, Activation, LossCalls, Pair, Retarget, natural_loss
+from .program_facts import Facts
 from .skill import mean_skill
 
 

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from src.diagnostics.trials.facts import find_facts
 from src.diagnostics.trials.pairs import Activation, LossCalls, Pair, natural_loss
+from src.diagnostics.trials.program_facts import find_facts
 from src.diagnostics.trials.skill import mean_skill, skill
 from tests.diagnostics.trials.programs import batched, drawn, labels_as_shares, net
 

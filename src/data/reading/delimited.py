@@ -12,7 +12,7 @@ import pandas as pd
 from src.data.reading.checks import PriceWarning
 from src.data.reading.dates import Instants, read_dates
 from src.data.reading.errors import DataError, quote
-from src.data.reading.extra import find_extra
+from src.data.reading.further_columns import find_extra
 from src.data.reading.layouts import Columns, find_columns
 from src.data.reading.names import PRICES, is_foreign, role_of
 from src.data.reading.numerals import DECIMALS, read_numbers, shown_sign
