@@ -36,6 +36,8 @@ NEEDS = {
         f"model={name}": ("data=prices", f"model={name}")
         for name in ("arima", "autoregression", "exponential_smoothing", "seasonal_naive")
     },
+    "model=har": ("data=prices", "data.target=volatility", "model=har"),
+    "model=garch": ("data=prices", "data.target=volatility", "model=garch"),
     "norm=reversible": ("experiment=price_lstm_textbook", "norm=reversible"),
     "pooling_prior=direct_update": ("pooling=learnable", "pooling_prior=direct_update"),
     "pooling_prior=forced": ("pooling=learnable", "pooling_prior=forced"),

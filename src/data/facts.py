@@ -116,7 +116,7 @@ class DataFacts:
     @property
     def history(self) -> CloseHistory | None:
         """How windows show past closes; None where they show none, or those of several series."""
-        return history_of(self.input_scaling, self.target_scaling)
+        return history_of(self.input_scaling, self.target_scaling, self.horizon)
 
     @property
     def extra_names(self) -> tuple[str, ...]:

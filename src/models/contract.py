@@ -65,20 +65,20 @@ class Persistence(Protocol):
 
 
 class History(Protocol):
-    """How windows show past closes, and how a forecast of their log return is scaled."""
+    """How windows show past closes, and how a forecast's logarithm is scaled."""
 
     @property
     def horizon(self) -> int:
-        """How many bars ahead the target lies."""
+        """How many bars are forecast."""
 
     def log_closes(self, x_btf: Tensor) -> Tensor:
         """Return log closes (B, T), float64, over the window's last, of windows (B, T, F)."""
 
-    def scaled(self, log_return: Tensor) -> Tensor:
-        """Return log returns as scaled targets, of the same shape."""
+    def scaled(self, logs_bk: Tensor) -> Tensor:
+        """Return log returns, or logs of variances, as scaled targets, of the same shape."""
 
-    def raw(self, scaled: Tensor) -> Tensor:
-        """Return scaled targets as log returns, of the same shape."""
+    def raw(self, scaled_bk: Tensor) -> Tensor:
+        """Return scaled targets as log returns, or logs of variances, of the same shape."""
 
 
 @dataclass(frozen=True)

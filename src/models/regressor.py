@@ -69,6 +69,8 @@ def build_regressor(
         parts["persistence"] = persistence
     if "history" in uses:
         parts["history"] = history
+    if "num_outputs" in uses:
+        parts["num_outputs"] = num_outputs
     if "norm" in uses:
         parts["norm"] = norm(
             num_features,
@@ -79,9 +81,7 @@ def build_regressor(
     if "dropout" in uses:
         parts["dropout"] = DropoutRates.from_mapping(dropout)
     if "pooling" not in uses:
-        if "num_outputs" in uses:
-            parts["num_outputs"] = num_outputs
-        elif num_outputs > 1:
+        if num_outputs > 1 and "num_outputs" not in uses:
             raise ValueError(f"this model forecasts one number of a window, got {num_outputs}")
         return model(num_features, context_length, **parts)
     encoder = model(num_features, context_length, dropout=parts["dropout"])

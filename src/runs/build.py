@@ -105,12 +105,8 @@ def build_module(config: DictConfig, data: PriceDataModule | DataFacts) -> Regre
             history=facts.history,
             num_outputs=facts.target.num_outputs,
         )
-        if isinstance(model, FittedRegressor) and facts.target.kind == "direction":
-            raise ValueError(
-                "a fitted baseline has no probability: data.target=direction takes others"
-            )
         if facts is not data and isinstance(model, FittedRegressor):
-            model.refuse_missing_packages()
+            model.refuse(facts.target.kind)
     prior = build(config.pooling_prior)
     if prior is not None:
         prior.check(getattr(model, "pooling", None))

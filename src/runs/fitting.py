@@ -24,13 +24,13 @@ def fit_model(module: RegressionModule, datamodule: PriceDataModule) -> dict[str
     model = module.model
     if not isinstance(model, FittedRegressor):
         return None
-    parts = []
+    parts: list[Windows] = []
     for name in ("train", "val"):
         dataset = datamodule.datasets[name]
         batch = dataset[torch.arange(len(dataset))]
         parts.append(Windows(batch.x, batch.y))
     with torch.inference_mode():
-        found = model.fit(*parts)
+        found = model.fit(parts[0], parts[1], datamodule.target)
     return {"chosen": found.chosen, "tried": found.tried}
 
 

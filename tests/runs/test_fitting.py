@@ -21,6 +21,38 @@ FITTED = (
 )
 
 
+OF_VARIANCES = (
+    ("model=har",),
+    ("model=garch", "model.forms=[garch]"),
+    ("model=ridge", "model.steps=[5]"),
+    ("model=boosting", "model.trees=20", "model.learning_rates=[0.2]", "model.steps=[5]"),
+)
+
+
+@pytest.mark.parametrize("options", OF_VARIANCES, ids=lambda options: options[0])
+def test_baselines_of_volatility_beat_the_variance_of_the_bar_before(tiny_run, options):
+    whole = ("trainer.limit_val_batches=null", "trainer.limit_test_batches=null")
+    report = report_of(tiny_run("data=prices", "data.target=volatility", *options, *whole))
+    assert report["test"]["ratio"]["qlike"] < 0.75
+    best = min(row["val_loss"] for row in report["fitting"]["tried"])
+    assert report["best"]["val_loss"] == pytest.approx(best, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "options", [("model=ridge", "model.steps=[5]"), OF_VARIANCES[3]], ids=lambda options: options[0]
+)
+def test_baselines_forecast_a_direction_as_a_probability(tiny_run, options):
+    report = report_of(tiny_run("data=prices", "data.target=direction", *options))
+    assert 0.9 < report["test"]["ratio"]["log_loss"] < 1.1
+
+
+@pytest.mark.parametrize("options", FITTED, ids=lambda options: options[0])
+def test_baselines_forecast_several_bars_at_once(tiny_run, options):
+    report = report_of(tiny_run("data=prices", "data.horizon=3", *options))
+    assert list(report["test"]["steps"]) == ["1", "2", "3"]
+    assert 0.9 < report["test"]["ratio"]["rmse"] < 1.6
+
+
 @pytest.mark.parametrize("options", FITTED, ids=lambda options: options[0])
 def test_a_baseline_leaves_a_run_that_opens_and_forecasts_again(tiny_run, options):
     folder = tiny_run("data=prices", *options)
@@ -64,6 +96,12 @@ def test_a_missing_package_is_one_line_with_the_command_that_installs_it(compose
 def test_models_of_a_series_say_what_data_they_need(composed):
     config, choices = composed(*TINY, "model=arima")
     with pytest.raises(ValueError, match=r"model=arima reads past closes.*it needs data=prices"):
+        run(config, choices, [])
+
+
+def test_models_of_one_kind_of_target_say_which(composed):
+    config, choices = composed(*TINY, "model=har", "data=prices")
+    with pytest.raises(ValueError, match=r"model=har needs .*data\.target=volatility"):
         run(config, choices, [])
 
 

@@ -3,18 +3,19 @@
 Nothing here takes gradient steps. What is learned are plain arrays of a size that the options
 alone decide: they lie in a checkpoint as any weights do, and nothing in it is ever run.
 
-Shapes: W windows, B batch, T time steps, F input features.
+Shapes: W windows, B batch, T time steps, F input features, K numbers that are forecast.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from src.models.contract import History, RegressorOutput
 
@@ -27,11 +28,23 @@ class Windows(NamedTuple):
 
     Attributes:
         x: Model input (W, T, F).
-        y: Scaled target (W, 1).
+        y: Scaled target (W, K); of a variance its log, of a direction 0 or 1.
     """
 
     x: Tensor
     y: Tensor
+
+
+def _qlike(preds: Tensor, y: Tensor) -> Tensor:
+    off = y - preds
+    return (off.exp() - off - 1).mean()
+
+
+LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "volatility": _qlike,
+    "direction": F.binary_cross_entropy_with_logits,
+}
+"""What the validation part is judged by where it is not the mean squared error, by target."""
 
 
 class Fit(NamedTuple):
@@ -39,7 +52,7 @@ class Fit(NamedTuple):
 
     Attributes:
         chosen: The options of the candidate that is kept; empty where there is nothing to choose.
-        tried: The options of each candidate, with its `val_loss`, mean squared, scaled target.
+        tried: The options of each candidate, with its `val_loss`: that of training a network.
     """
 
     chosen: dict[str, Any]
@@ -49,37 +62,58 @@ class Fit(NamedTuple):
 class FittedRegressor(nn.Module):
     """Predict with what was fitted; a subclass says how its candidates are, and how they predict.
 
+    A squared error of the log of a variance puts its forecast too low for QLIKE: the forecasts of
+    every candidate are shifted by what the training part asks for.
+
     Attributes:
+        name: The option of `model=`.
+        targets: What of data.target it forecasts; None for all.
         packages: What has to be installed to fit it, by module name; to predict, nothing is.
     """
 
     uses: frozenset[str] = frozenset()
+    name: ClassVar[str] = ""
+    targets: ClassVar[frozenset[str] | None] = None
     packages: ClassVar[Mapping[str, str]] = {}
 
-    def candidates(self, train: Windows, val: Windows) -> Iterator[tuple[dict[str, Any], State]]:
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = learned()
+
+    def candidates(
+        self, train: Windows, val: Windows, target: str
+    ) -> Iterator[tuple[dict[str, Any], State]]:
         """Yield the options and the arrays of each candidate, fitted to the training part alone.
 
         Args:
             train: What is fitted to.
-            val: What the choice among candidates is made on; for its size, or a look at its errors.
+            val: For a choice that is made on the way, such as the number of trees.
+            target: What data.target is.
         """
         raise TypeError(f"{type(self).__name__} does not say how it is fitted")
 
     def predict(self, x_btf: Tensor) -> Tensor:
-        """Return scaled predictions (B, 1) of whole windows (B, T, F)."""
+        """Return scaled predictions (B, K), before the shift, of whole windows (B, T, F)."""
         raise TypeError(f"{type(self).__name__} does not say how it predicts")
 
-    def fit(self, train: Windows, val: Windows) -> Fit:
+    def fit(self, train: Windows, val: Windows, target: str = "log_return") -> Fit:
         """Keep the candidate with the smallest loss on the validation part.
+
+        Args:
+            train: What is fitted to.
+            val: What the choice is made on.
+            target: What data.target is.
 
         Raises:
             ValueError: If no candidate's loss is a finite number.
         """
         best: tuple[float, dict[str, Any], State] = (math.inf, {}, {})
-        tried = []
-        for options, state in self.candidates(train, val):
+        tried, loss_of = [], LOSSES.get(target, F.mse_loss)
+        for options, fitted in self.candidates(train, val, target):
+            self.take(fitted)
+            state = {**fitted, "shift": self._shift_for(train, target)}
             self.take(state)
-            loss = float((self.predict(val.x) - val.y).double().square().mean())
+            loss = float(loss_of(self(val.x).preds, val.y.double()))
             tried.append({**options, "val_loss": loss})
             if loss < best[0]:
                 best = loss, options, {name: value.clone() for name, value in state.items()}
@@ -87,6 +121,13 @@ class FittedRegressor(nn.Module):
             raise ValueError(f"none of {len(tried)} candidates has a finite validation loss")
         self.take(best[2])
         return Fit(dict(best[1]), tried)
+
+    def _shift_for(self, train: Windows, target: str) -> Tensor:
+        """Return what to add to forecasts of a log variance so that their ratio to it is 1."""
+        if target != "volatility":
+            return torch.zeros_like(self.shift)
+        off = train.y.double() - self.predict(train.x)
+        return off.flatten().logsumexp(0) - math.log(off.numel())
 
     def take(self, state: State) -> None:
         """Put the arrays of a candidate in place; those it does not name stay."""
@@ -102,21 +143,27 @@ class FittedRegressor(nn.Module):
             mask_bt: None: a fitted model knows whole windows only.
 
         Returns:
-            Predictions (B, 1) in scaled target units, without weights and hidden states.
+            Predictions (B, K) in scaled target units, without weights and hidden states.
 
         Raises:
             ValueError: If there is a mask.
         """
         if mask_bt is not None:
             raise ValueError(f"{type(self).__name__} is fitted to whole windows: it takes no mask")
-        return RegressorOutput(self.predict(x_btf), None, None)
+        return RegressorOutput(self.predict(x_btf) + self.shift, None, None)
 
-    def refuse_missing_packages(self) -> None:
-        """Refuse to be fitted without what fits it.
+    def refuse(self, target: str) -> None:
+        """Refuse to be fitted to a target that is none of its own, or without what fits it.
+
+        Args:
+            target: What data.target is.
 
         Raises:
-            ValueError: With the command that installs it.
+            ValueError: With the command that installs a package, or the targets there are.
         """
+        if self.targets is not None and target not in self.targets:
+            own = " or ".join(sorted(self.targets))
+            raise ValueError(f"model={self.name} needs data.target={own}, got {target}")
         for module, package in self.packages.items():
             if find_spec(module) is None:
                 raise ValueError(f"this model is fitted with {package}: pip install {package}")
@@ -149,12 +196,12 @@ def need_history(history: History | None, name: str) -> History:
         name: The option of `model=`, for the message.
 
     Raises:
-        ValueError: If the data has no windows of closes of one series, or another target.
+        ValueError: If the data has no windows of closes of one series.
     """
     if history is None:
         raise ValueError(
-            f"model={name} reads past closes and forecasts their log return: it needs data=prices, "
-            "data.target=log_return and one series"
+            f"model={name} reads past closes: it needs data=prices, of one series, and the target "
+            "log_return or volatility"
         )
     return history
 

@@ -3,7 +3,8 @@
 A seasonal naive forecast, an autoregression and an ARIMA model all forecast by a weighted sum of
 past returns, so each is kept as one weight per return.
 
-Shapes: W windows, B batch, T time steps, F input features, K = T - 1 returns, oldest first.
+Shapes: W windows, B batch, T time steps, F input features, R = T - 1 returns, oldest first, K bars
+that are forecast.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ LARGEST_ORDER = 5
 
 
 class ReturnFilter(FittedRegressor):
-    """Predict the log return by a weighted sum of past ones and a constant.
+    """Predict the log return to each bar by a weighted sum of past ones and a constant.
 
     Args:
         input_size: Features per step, F; the first is the close.
@@ -44,22 +45,25 @@ class ReturnFilter(FittedRegressor):
         ValueError: If windows show none.
     """
 
-    uses = frozenset({"history"})
-    name = "autoregression"
+    uses = frozenset({"history", "num_outputs"})
+    targets = frozenset({"log_return"})
 
-    def __init__(self, input_size: int, context_length: int, *, history: History | None) -> None:
+    def __init__(
+        self, input_size: int, context_length: int, *, history: History | None, num_outputs: int
+    ) -> None:
         super().__init__()
         self.history = need_history(history, self.name)
-        self.weight = learned(context_length - 1)
-        self.bias = learned()
+        self.bars = num_outputs
+        self.weight = learned(context_length - 1, num_outputs)
+        self.bias = learned(num_outputs)
 
     def predict(self, x_btf: Tensor) -> Tensor:
-        """Return scaled predictions (B, 1)."""
-        returns_bk = returns_of(self.history.log_closes(x_btf))
-        return self.history.scaled((returns_bk @ self.weight + self.bias).unsqueeze(1))
+        """Return scaled predictions (B, K)."""
+        returns_br = returns_of(self.history.log_closes(x_btf))
+        return self.history.scaled(returns_br @ self.weight + self.bias)
 
     def _latest(self, weight: Tensor) -> Tensor:
-        """Return weights of the latest returns as weights of all, the earlier ones 0."""
+        """Return weights of the latest returns (N, K) as weights of all, the earlier ones 0."""
         whole = torch.zeros_like(self.weight)
         whole[len(whole) - len(weight) :] = weight
         return whole
@@ -73,6 +77,7 @@ class SeasonalNaive(ReturnFilter):
         context_length: Steps per window, T.
         seasons: Lengths to try, in bars: 5 are a week of trading days, 21 a month.
         history: How windows show past closes.
+        num_outputs: Bars that are forecast, K.
 
     Raises:
         ValueError: If no season fits into a window, or is shorter than the horizon.
@@ -87,19 +92,21 @@ class SeasonalNaive(ReturnFilter):
         *,
         seasons: Sequence[int] = (5, 21),
         history: History | None = None,
+        num_outputs: int = 1,
     ) -> None:
-        super().__init__(input_size, context_length, history=history)
+        super().__init__(input_size, context_length, history=history, num_outputs=num_outputs)
         wanted = lengths_within(seasons, max(seasons, default=1), "seasons")
-        ahead, most = self.history.horizon, context_length - 1
-        self.seasons = [n for n in wanted if ahead <= n <= most]
+        most = context_length - 1
+        self.seasons = [n for n in wanted if num_outputs <= n <= most]
         if not self.seasons:
-            raise ValueError(f"seasons must hold one of {ahead} to {most} bars, got {wanted}")
+            raise ValueError(f"seasons must hold one of {num_outputs} to {most} bars, got {wanted}")
 
-    def candidates(self, train: Windows, val: Windows) -> Iterator[tuple[dict[str, Any], State]]:
-        """Yield each season: the returns that followed, as many as the horizon, one season ago."""
+    def candidates(
+        self, train: Windows, val: Windows, target: str
+    ) -> Iterator[tuple[dict[str, Any], State]]:
+        """Yield each season: the returns that followed one season ago, added up to each bar."""
         for season in self.seasons:
-            weight = torch.zeros(season, dtype=torch.float64)
-            weight[: self.history.horizon] = 1.0
+            weight = torch.ones(season, self.bars, dtype=torch.float64).triu()
             yield {"season": season}, {"weight": self._latest(weight)}
 
 
@@ -111,7 +118,10 @@ class Autoregression(ReturnFilter):
         context_length: Steps per window, T.
         lags: How many of the latest returns to read, each of them tried; 0 is the mean alone.
         history: How windows show past closes.
+        num_outputs: Bars that are forecast, K.
     """
+
+    name = "autoregression"
 
     def __init__(
         self,
@@ -120,18 +130,21 @@ class Autoregression(ReturnFilter):
         *,
         lags: Sequence[int] = (1, 2, 5, 10, 21),
         history: History | None = None,
+        num_outputs: int = 1,
     ) -> None:
-        super().__init__(input_size, context_length, history=history)
+        super().__init__(input_size, context_length, history=history, num_outputs=num_outputs)
         self.lags = lengths_within(lags, context_length - 1, "lags")
 
-    def candidates(self, train: Windows, val: Windows) -> Iterator[tuple[dict[str, Any], State]]:
+    def candidates(
+        self, train: Windows, val: Windows, target: str
+    ) -> Iterator[tuple[dict[str, Any], State]]:
         """Yield the regression on each number of lags."""
-        returns_wk = returns_of(self.history.log_closes(train.x))
-        target_w1 = self.history.raw(train.y)
-        ones = torch.ones_like(target_w1)
+        returns_wr = returns_of(self.history.log_closes(train.x))
+        target_wk = self.history.raw(train.y)
+        ones = torch.ones_like(target_wk[:, :1])
         for lags in self.lags:
-            design = torch.cat([returns_wk[:, -lags:], ones], dim=1)
-            solution = torch.linalg.lstsq(design, target_w1).solution[:, 0]
+            design = torch.cat([returns_wr[:, -lags:], ones], dim=1)
+            solution = torch.linalg.lstsq(design, target_wk).solution
             yield {"lags": lags}, {"weight": self._latest(solution[:-1]), "bias": solution[-1]}
 
 
@@ -147,6 +160,7 @@ class Arima(ReturnFilter):
         p: Autoregressive orders to try, from 0.
         q: Moving-average orders to try, from 0.
         history: How windows show past closes.
+        num_outputs: Bars that are forecast, K.
 
     Raises:
         ValueError: If an order is out of range.
@@ -165,23 +179,26 @@ class Arima(ReturnFilter):
         p: Sequence[int] = (0, 1, 2),
         q: Sequence[int] = (0, 1, 2),
         history: History | None = None,
+        num_outputs: int = 1,
     ) -> None:
-        super().__init__(input_size, context_length, history=history)
+        super().__init__(input_size, context_length, history=history, num_outputs=num_outputs)
         for name, orders in (("p", p), ("q", q)):
             if not orders or any(type(n) is not int or not 0 <= n <= LARGEST_ORDER for n in orders):
                 raise ValueError(f"{name} must be orders of 0 to {LARGEST_ORDER}, got {orders}")
         self.orders = [(own_p, own_q) for own_p in sorted({*p}) for own_q in sorted({*q})]
 
-    def candidates(self, train: Windows, val: Windows) -> Iterator[tuple[dict[str, Any], State]]:
+    def candidates(
+        self, train: Windows, val: Windows, target: str
+    ) -> Iterator[tuple[dict[str, Any], State]]:
         """Yield the model of each pair of orders."""
         returns = one_series(self.history.log_closes(train.x)).numpy()
         size = returns.std() or 1.0
         for p, q in self.orders:
             mean, ar, ma = _fit_arma(returns / size, p, q)
             latest_first = autoregressive_form(ar, ma, len(self.weight))
-            weight = cumulative(latest_first, self.history.horizon)[::-1].copy()
-            bias = mean * size * (self.history.horizon - weight.sum())
-            state = {"weight": torch.from_numpy(weight), "bias": torch.tensor(bias)}
+            weight = cumulative(latest_first, self.bars)[::-1].copy()
+            bias = mean * size * (np.arange(1, self.bars + 1) - weight.sum(axis=0))
+            state = {"weight": torch.from_numpy(weight), "bias": torch.from_numpy(bias)}
             yield {"p": p, "d": 1, "q": q}, state
 
 
@@ -222,14 +239,18 @@ def autoregressive_form(ar: np.ndarray, ma: np.ndarray, lags: int) -> np.ndarray
 
 
 def cumulative(weights: np.ndarray, horizon: int) -> np.ndarray:
-    """Return the weights of the sum of forecasts 1 to h ahead, each put in place of what came.
+    """Return the weights of the sums of forecasts up to each step, each put in place of what came.
 
     Args:
-        weights: Of the forecast one step ahead (K,), the latest value's first.
+        weights: Of the forecast one step ahead (R,), the latest value's first.
         horizon: h.
 
+    Returns:
+        Weights (R, h).
+
     >>> cumulative(np.array([0.5, 0.1]), 2)  # then 0.5 (0.5 a + 0.1 b) + 0.1 a
-    array([0.85, 0.15])
+    array([[0.5 , 0.85],
+           [0.1 , 0.15]])
     """
     steps = [weights]
     for _ in range(1, horizon):
@@ -237,4 +258,4 @@ def cumulative(weights: np.ndarray, horizon: int) -> np.ndarray:
         known = np.concatenate([weights[ahead:], np.zeros(min(ahead, len(weights)))])
         own = zip(weights[:ahead], reversed(steps), strict=False)
         steps.append(known + sum(weight * step for weight, step in own))
-    return np.sum(steps, axis=0)
+    return np.cumsum(steps, axis=0).T

@@ -1,6 +1,6 @@
 """Exponential smoothing of log closes: a level, and where it helps a trend that may fade.
 
-Shapes: W windows, B batch, T time steps, F input features.
+Shapes: W windows, B batch, T time steps, F input features, K bars that are forecast.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class ExponentialSmoothing(FittedRegressor):
         context_length: Steps per window, T.
         forms: Of `simple`, `trend` and `damped`, those to try.
         history: How windows show past closes.
+        num_outputs: Bars that are forecast, K.
 
     Raises:
         ValueError: If windows show none, or there is no such form.
@@ -37,7 +38,9 @@ class ExponentialSmoothing(FittedRegressor):
     and (A,Ad,N).
     """
 
-    uses = frozenset({"history"})
+    uses = frozenset({"history", "num_outputs"})
+    name = "exponential_smoothing"
+    targets = frozenset({"log_return"})
     packages: ClassVar[Mapping[str, str]] = {"statsmodels": "statsmodels"}
 
     def __init__(
@@ -47,9 +50,11 @@ class ExponentialSmoothing(FittedRegressor):
         *,
         forms: Sequence[str] = FORMS,
         history: History | None = None,
+        num_outputs: int = 1,
     ) -> None:
         super().__init__()
-        self.history = need_history(history, "exponential_smoothing")
+        self.history = need_history(history, self.name)
+        self.bars = num_outputs
         if not forms or any(form not in FORMS for form in forms):
             raise ValueError(f"forms must be of {', '.join(FORMS)}, got {list(forms)}")
         self.forms = list(forms)
@@ -58,7 +63,9 @@ class ExponentialSmoothing(FittedRegressor):
         self.damping = learned(fill=1.0)
         self.first_trend = learned()
 
-    def candidates(self, train: Windows, val: Windows) -> Iterator[tuple[dict[str, Any], State]]:
+    def candidates(
+        self, train: Windows, val: Windows, target: str
+    ) -> Iterator[tuple[dict[str, Any], State]]:
         """Yield each form."""
         closes = self.history.log_closes(train.x)
         later = closes[1:, -1] - closes[1:, -2]
@@ -67,14 +74,14 @@ class ExponentialSmoothing(FittedRegressor):
             yield {"form": form}, _fit(series, form)
 
     def predict(self, x_btf: Tensor) -> Tensor:
-        """Return scaled predictions (B, 1)."""
+        """Return scaled predictions (B, K)."""
         closes_bt = self.history.log_closes(x_btf)
         level, trend = smooth(
             closes_bt, self.level_share, self.trend_share, self.damping, self.first_trend
         )
-        fades = torch.stack([self.damping**k for k in range(1, self.history.horizon + 1)]).sum()
-        change = level + fades * trend - closes_bt[:, -1]
-        return self.history.scaled(change.unsqueeze(1))
+        fades_k = torch.stack([self.damping**k for k in range(1, self.bars + 1)]).cumsum(0)
+        change_b = level - closes_bt[:, -1]
+        return self.history.scaled(change_b.unsqueeze(1) + fades_k * trend.unsqueeze(1))
 
 
 def smooth(

@@ -3,19 +3,29 @@
 Scikit-learn grows the trees; they are kept as arrays and walked through here, so that a checkpoint
 holds numbers alone and needs no scikit-learn to predict.
 
-Shapes: B batch, T time steps, F input features, K features of a window, M trees, N nodes a tree.
+Shapes: B batch, T time steps, F input features, N features of a window, K numbers that are
+forecast, M trees for each of them, of D nodes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from src.models.fitted.fitted import FittedRegressor, State, Windows, learned, lengths_within
+from src.models.fitted.fitted import (
+    LOSSES,
+    FittedRegressor,
+    State,
+    Windows,
+    learned,
+    lengths_within,
+)
 
 MOST_TREES = 2000
 MOST_LEAVES = 128
@@ -34,6 +44,7 @@ class Boosting(FittedRegressor):
         learning_rates: Shares of what is left over that a tree takes on, each tried.
         steps: How many of the latest steps to read, each of them tried that has no more than
             `MOST_FEATURES` features.
+        num_outputs: Numbers that are forecast from a window, K.
 
     Raises:
         ValueError: If an option is out of range, or every number of steps is too large.
@@ -41,6 +52,8 @@ class Boosting(FittedRegressor):
     Source: Friedman, Annals of Statistics 29 (2001); Ke et al. 2017, LightGBM, for histograms.
     """
 
+    uses = frozenset({"num_outputs"})
+    name = "boosting"
     packages: ClassVar[Mapping[str, str]] = {"sklearn": "scikit-learn"}
 
     def __init__(
@@ -52,6 +65,7 @@ class Boosting(FittedRegressor):
         leaves: Sequence[int] = (4, 16),
         learning_rates: Sequence[float] = (0.03,),
         steps: Sequence[int] = (1, 5, 20),
+        num_outputs: int = 1,
     ) -> None:
         super().__init__()
         if not 1 <= trees <= MOST_TREES:
@@ -73,48 +87,75 @@ class Boosting(FittedRegressor):
         self.feature: Tensor
         self.left: Tensor
         self.right: Tensor
-        self.start = learned()
-        self.threshold, self.value = learned(trees, nodes), learned(trees, nodes)
+        self.start = learned(num_outputs)
+        size = (num_outputs, trees, nodes)
+        self.threshold, self.value = learned(*size), learned(*size)
         for name in ("feature", "left", "right"):
-            self.register_buffer(name, torch.zeros(trees, nodes, dtype=torch.int64))
+            self.register_buffer(name, torch.zeros(size, dtype=torch.int64))
 
-    def candidates(self, train: Windows, val: Windows) -> Iterator[tuple[dict[str, Any], State]]:
+    def candidates(
+        self, train: Windows, val: Windows, target: str
+    ) -> Iterator[tuple[dict[str, Any], State]]:
         """Yield each setting with the number of trees that the validation part likes best."""
-        from sklearn.ensemble import HistGradientBoostingRegressor
-
         for steps in self.steps:
-            x, x_val = (part.x[:, -steps:].flatten(1).numpy() for part in (train, val))
-            first = self.num_features - x.shape[1]
-            for leaves in self.leaves:
-                for rate in self.learning_rates:
-                    grown = HistGradientBoostingRegressor(
-                        learning_rate=rate,
-                        max_iter=self.trees,
-                        max_leaf_nodes=leaves,
-                        min_samples_leaf=20,
-                        l2_regularization=1.0,
-                        early_stopping=False,
-                        random_state=0,
-                    ).fit(x, train.y[:, 0].numpy())
-                    staged = np.stack(list(grown.staged_predict(x_val)))
-                    losses = ((staged - val.y[:, 0].numpy()) ** 2).mean(axis=1)
-                    kept = int(losses.argmin()) + 1
-                    options = {"steps": steps, "leaves": leaves, "learning_rate": rate}
-                    yield options | {"trees": kept}, self._arrays(grown, kept, first)
+            shown = [part.x[:, -steps:].flatten(1).numpy() for part in (train, val)]
+            first = self.num_features - shown[0].shape[1]
+            for leaves, rate in product(self.leaves, self.learning_rates):
+                grown = [
+                    self._grow(shown, train.y[:, k], val.y[:, k], target, leaves, rate)
+                    for k in range(len(self.start))
+                ]
+                kept = [number for _, number in grown]
+                options: dict[str, Any] = {"steps": steps, "leaves": leaves}
+                options["learning_rate"] = rate
+                options["trees"] = kept[0] if len(kept) == 1 else kept
+                arrays = [self._arrays(one, number, first) for one, number in grown]
+                yield options, {name: torch.stack([a[name] for a in arrays]) for name in arrays[0]}
 
     def predict(self, x_btf: Tensor) -> Tensor:
-        """Return scaled predictions (B, 1)."""
-        x_bk = x_btf.flatten(1).double()
-        trees = torch.arange(self.trees, device=x_bk.device)
-        node = torch.zeros_like(x_bk[:, :1], dtype=torch.int64).expand(-1, self.trees)
-        for _ in range(self.leaves[-1] - 1):  # as deep as a tree may be; a leaf leads to itself
-            goes_left = x_bk.gather(1, self.feature[trees, node]) <= self.threshold[trees, node]
-            node = torch.where(goes_left, self.left[trees, node], self.right[trees, node])
-        return self.start + self.value[trees, node].sum(1, keepdim=True)
+        """Return scaled predictions (B, K)."""
+        x_bn = x_btf.flatten(1).double()
+        trees = torch.arange(self.trees, device=x_bn.device)
+        preds = []
+        for k in range(len(self.start)):
+            own = (self.feature[k], self.threshold[k], self.left[k], self.right[k])
+            feature, threshold, left, right = own
+            node = torch.zeros_like(x_bn[:, :1], dtype=torch.int64).expand(-1, self.trees)
+            for _ in range(self.leaves[-1] - 1):  # as deep as a tree may be
+                goes_left = x_bn.gather(1, feature[trees, node]) <= threshold[trees, node]
+                node = torch.where(goes_left, left[trees, node], right[trees, node])
+            preds.append(self.start[k] + self.value[k][trees, node].sum(1))
+        return torch.stack(preds, dim=1)
+
+    def _grow(
+        self, shown: Sequence[np.ndarray], y: Tensor, y_val: Tensor, target: str, *how: Any
+    ) -> tuple[Any, int]:
+        """Return what scikit-learn has grown, and how many of its trees predict best."""
+        # Imported here: it takes a second, and only growing needs it.
+        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+        (leaves, rate), (x, x_val) = how, shown
+        options: dict[str, Any] = {
+            **{"learning_rate": rate, "max_iter": self.trees, "max_leaf_nodes": leaves},
+            **{"min_samples_leaf": 20, "l2_regularization": 1.0},
+            **{"early_stopping": False, "random_state": 0},
+        }
+        if target == "direction":
+            grown = HistGradientBoostingClassifier(**options).fit(x, y.numpy())
+            stages = grown.staged_decision_function(x_val)
+        elif target == "volatility":  # the gamma deviance of a variance is its QLIKE
+            grown = HistGradientBoostingRegressor(loss="gamma", **options).fit(x, y.exp().numpy())
+            stages = map(np.log, grown.staged_predict(x_val))
+        else:
+            grown = HistGradientBoostingRegressor(**options).fit(x, y.numpy())
+            stages = grown.staged_predict(x_val)
+        loss_of = LOSSES.get(target, F.mse_loss)
+        after = [loss_of(torch.from_numpy(np.ravel(stage)), y_val.double()) for stage in stages]
+        return grown, int(torch.stack(after).argmin()) + 1
 
     def _arrays(self, grown: Any, kept: int, first: int) -> State:
         """Return the first trees of what scikit-learn has grown; those after them are one leaf."""
-        shape = tuple(self.threshold.shape)
+        shape = tuple(self.threshold.shape[1:])
         itself = np.tile(np.arange(shape[1]), (shape[0], 1))
         arrays: dict[str, np.ndarray] = {"threshold": np.zeros(shape), "value": np.zeros(shape)}
         arrays |= {"feature": np.zeros(shape, int), "left": itself, "right": itself.copy()}
@@ -132,7 +173,7 @@ class Boosting(FittedRegressor):
     def _load_from_state_dict(self, state: Mapping[str, Any], prefix: str, *rest: Any) -> None:
         """Refuse trees that lead out of the arrays."""
         super()._load_from_state_dict(state, prefix, *rest)
-        ends = {"left": self.threshold.shape[1], "right": self.threshold.shape[1]}
+        ends = {"left": self.threshold.shape[2], "right": self.threshold.shape[2]}
         for name, end in (ends | {"feature": self.num_features}).items():
             own = getattr(self, name)
             if not bool(((own >= 0) & (own < end)).all()):

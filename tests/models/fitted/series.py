@@ -18,11 +18,11 @@ PLAIN = SimpleNamespace(
 
 
 def windows_of(returns: Tensor, steps: int = T, horizon: int = 1) -> Windows:
-    """Return all windows over a series of log returns, and the sum of those that follow each."""
+    """Return all windows over a series of log returns, and the sums of those that follow each."""
     closes = torch.cat([torch.zeros(1), returns.cumsum(0)]).double()
     shown = closes.unfold(0, steps, 1)[:-horizon]
-    target = closes[steps - 1 + horizon :] - closes[steps - 1 : -horizon]
-    return Windows((shown - shown[:, -1:]).unsqueeze(-1), target.unsqueeze(1))
+    last = closes[steps - 1 : -horizon, None]
+    return Windows((shown - last).unsqueeze(-1), closes[steps:].unfold(0, horizon, 1) - last)
 
 
 def autoregressive(n: int, phi: float, mean: float = 0.0) -> Tensor:

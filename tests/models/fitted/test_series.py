@@ -1,5 +1,3 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -14,10 +12,6 @@ from src.models.fitted.series import (
 from tests.models.fitted.series import PLAIN, T, autoregressive, windows_of
 
 
-def two(horizon):
-    return SimpleNamespace(**{**vars(PLAIN), "horizon": horizon})
-
-
 def test_seasonal_naive_repeats_the_return_of_a_season_ago():
     season = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]).repeat(20)
     part = windows_of(season)
@@ -29,7 +23,7 @@ def test_seasonal_naive_repeats_the_return_of_a_season_ago():
 
 def test_seasonal_naive_adds_up_the_returns_over_the_horizon():
     part = windows_of(torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]).repeat(20), horizon=2)
-    model = SeasonalNaive(1, T, seasons=[5], history=two(2))
+    model = SeasonalNaive(1, T, seasons=[5], history=PLAIN, num_outputs=2)
     model.fit(part, part)
     torch.testing.assert_close(model(part.x).preds, part.y)
 
@@ -69,11 +63,11 @@ def test_arima_forecasts_several_steps_ahead_as_statsmodels_does():
 
     returns = autoregressive(600, 0.5, mean=0.2)
     part = windows_of(returns, horizon=3)
-    model = Arima(1, T, p=[1], q=[0], history=two(3))
+    model = Arima(1, T, p=[1], q=[0], history=PLAIN, num_outputs=3)
     model.fit(part, part)
     known = returns[:-3].numpy()
-    expected = ARIMA(known, order=(1, 0, 0), trend="c").fit().forecast(3).sum()
-    assert model(part.x[-1:]).preds.item() == pytest.approx(expected, rel=1e-3)
+    expected = ARIMA(known, order=(1, 0, 0), trend="c").fit().forecast(3).cumsum()
+    assert model(part.x[-1:]).preds[0].tolist() == pytest.approx(expected.tolist(), rel=1e-3)
 
 
 def test_the_autoregressive_form_of_a_moving_average_alternates():
@@ -88,7 +82,15 @@ def test_an_autoregression_is_its_own_autoregressive_form():
 
 def test_forecasts_further_ahead_are_fed_with_those_before():
     # One ahead 0.5 a; two ahead 0.25 a; three ahead 0.125 a.
-    np.testing.assert_allclose(cumulative(np.array([0.5, 0.0, 0.0]), 3), [0.875, 0, 0])
+    np.testing.assert_allclose(cumulative(np.array([0.5, 0.0, 0.0]), 3)[0], [0.5, 0.75, 0.875])
+
+
+def test_an_autoregression_of_several_bars_is_one_regression_for_each():
+    part = windows_of(autoregressive(4000, 0.6), horizon=2)
+    model = Autoregression(1, T, lags=[1], history=PLAIN, num_outputs=2)
+    model.fit(part, part)
+    # To the second bar 0.6 and 0.36 of the latest return.
+    assert model.weight[-1].tolist() == pytest.approx([0.6, 0.96], abs=0.05)
 
 
 @pytest.mark.parametrize("model", [SeasonalNaive, Autoregression, Arima])

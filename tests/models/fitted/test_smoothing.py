@@ -45,3 +45,13 @@ def test_the_validation_part_chooses_a_trend_where_there_is_one():
 def test_a_form_that_there_is_not_is_refused():
     with pytest.raises(ValueError, match="forms must be of simple, trend, damped, got"):
         ExponentialSmoothing(1, T, forms=["seasonal"], history=PLAIN)
+
+
+def test_a_trend_that_fades_adds_up_over_the_bars_ahead():
+    model = ExponentialSmoothing(1, T, history=PLAIN, num_outputs=3)
+    model.take({"first_trend": number(1.0), "damping": number(0.5)})
+    closes = torch.zeros(1, T, 1)
+    # The level follows every close; the trend has halved with each of 29 of them.
+    faded = 0.5**29
+    expected = [0.5 * faded, 0.75 * faded, 0.875 * faded]
+    assert model(closes).preds[0].tolist() == pytest.approx(expected)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from src.models.fitted.fitted import Windows
 from src.models.fitted.trees import Boosting
@@ -55,7 +55,7 @@ def test_what_was_fitted_comes_back_from_its_arrays_bit_for_bit():
 def test_arrays_that_lead_out_of_the_trees_are_refused(name, value):
     model, _ = fitted(steps=[1])
     state = model.state_dict()
-    state[name][0, 0] = value
+    state[name][0, 0, 0] = value
     with pytest.raises(ValueError, match=f"{name} of a tree leads out of its"):
         model.load_state_dict(state)
 
@@ -78,3 +78,36 @@ def test_steps_with_too_many_features_are_left_out():
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Boosting(3, 4, **options)
+
+
+def test_a_direction_is_grown_by_the_log_loss():
+    rose = (Y > 0).double()
+    model = Boosting(3, 4, trees=10, leaves=[4], learning_rates=[0.3], steps=[4])
+    fit = model.fit(Windows(X[:400], rose[:400]), Windows(X[400:], rose[400:]), "direction")
+    reference = HistGradientBoostingClassifier(
+        learning_rate=0.3,
+        max_iter=fit.chosen["trees"],
+        max_leaf_nodes=4,
+        l2_regularization=1.0,
+        early_stopping=False,
+        random_state=0,
+    ).fit(TRAIN.x.flatten(1).numpy(), rose[:400, 0].numpy())
+    expected = reference.decision_function(VAL.x.flatten(1).numpy())
+    np.testing.assert_allclose(model(VAL.x).preds[:, 0].numpy(), expected, rtol=1e-5)
+
+
+def test_a_variance_is_grown_by_its_qlike():
+    model = Boosting(3, 4, trees=30, leaves=[4], learning_rates=[0.3], steps=[1])
+    fit = model.fit(TRAIN, VAL, "volatility")  # Y as the log of a variance
+    off = VAL.y.double() - model(VAL.x).preds
+    assert (off.exp() - off - 1).mean().item() == pytest.approx(fit.tried[0]["val_loss"])
+    assert fit.tried[0]["val_loss"] < 0.05
+
+
+def test_several_numbers_have_trees_of_their_own():
+    both = torch.cat([Y, -2 * Y], dim=1)
+    model = Boosting(3, 4, trees=30, leaves=[4], learning_rates=[0.3], steps=[1], num_outputs=2)
+    model.fit(Windows(X[:400], both[:400]), Windows(X[400:], both[400:]))
+    preds = model(VAL.x).preds
+    assert preds.shape == (200, 2)
+    assert (preds - both[400:]).square().mean().item() < 0.1
