@@ -1,8 +1,12 @@
 """The memory monitor: on its schedule, right, and without a trace in the weights."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
 
 from src.callbacks.memory_monitor import MAX_SAMPLES, MemoryMonitor
 from src.diagnostics.memory import prediction_memory
@@ -63,3 +67,70 @@ def test_what_is_noted_is_the_memory_of_the_batch(kept_run):
 def test_a_schedule_below_one_step_is_refused():
     with pytest.raises(ValueError, match="at least 1, got 0"):
         MemoryMonitor(every_n_steps=0)
+
+
+class Weighing(nn.Module):
+    """Predict the sum of the days' values, each times its weight: its memory is the weights."""
+
+    def __init__(self, weights):
+        super().__init__()
+        self.weights = nn.Parameter(torch.tensor(weights))
+
+    def forward(self, x_btf):
+        return x_btf[:, :, 0] @ self.weights[:, None]
+
+
+def stepped(monitor, steps, weights=(0.5, 1.0, 1.0, 1.0, 1.0, 2.0), logged=(), **state):
+    """Tell a monitor of batches that ended at these optimiser steps."""
+    trainer = SimpleNamespace(global_step=0, loggers=logged, is_global_zero=True)
+    vars(trainer).update(state)
+    module = Weighing(list(weights))
+    monitor.on_train_start(trainer, module)
+    for trainer.global_step in steps:
+        batch = (torch.ones(100, len(weights), 1), None)
+        monitor.on_train_batch_end(trainer, module, None, batch, 0)
+    monitor.on_train_end(trainer, module)
+    return [record["step"] for record in monitor.history]
+
+
+def test_by_default_the_first_and_every_500th_step_are_measured_once():
+    assert stepped(MemoryMonitor(), [1, 1, 2, 499, 500, 500, 501, 1000]) == [1, 500, 1000]
+
+
+def test_the_influence_of_six_days_by_hand():
+    monitor = MemoryMonitor()
+    stepped(monitor, [1])
+    (record,) = monitor.history
+    assert [norm / record["norms"][-1] for norm in record["norms"]] == pytest.approx(
+        [0.25, 0.5, 0.5, 0.5, 0.5, 1]
+    )
+    assert monitor.latest == {
+        "memory/retention_5": pytest.approx(0.25),
+        "memory/half_life": 5,
+        "memory/norm_last": pytest.approx(record["norms"][-1]),
+    }
+    assert monitor.report() == {"memory": {"latest": monitor.latest, "history": monitor.history}}
+
+
+def test_a_fit_that_goes_on_keeps_its_records_and_another_one_starts_afresh():
+    first, again = MemoryMonitor(every_n_steps=2), MemoryMonitor(every_n_steps=2)
+    stepped(first, [1, 2])
+    again.load_state_dict(first.state_dict())
+    assert stepped(again, [2, 3, 4], global_step=2) == [1, 2, 4]
+    assert stepped(again, [1]) == [1]
+
+
+def test_what_is_drawn_is_each_days_share_of_all_influence(tmp_path):
+    logger = TensorBoardLogger(tmp_path)
+    stepped(MemoryMonitor(every_n_steps=1), [1, 2], logged=(logger,))
+    logger.finalize("success")
+    events = EventAccumulator(logger.log_dir)
+    events.Reload()
+    assert [event.step for event in events.Images("memory_over_time")] == [2]
+    assert [event.value for event in events.Scalars("memory/half_life")] == [5, 5]
+
+
+def test_of_several_processes_one_writes(tmp_path):
+    logger = TensorBoardLogger(tmp_path)
+    assert stepped(MemoryMonitor(), [1], logged=(logger,), is_global_zero=False) == [1]
+    assert not list(tmp_path.rglob("events*"))
