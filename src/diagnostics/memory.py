@@ -75,7 +75,7 @@ def prediction_memory(
     Args:
         model: The module behind `predict`; left exactly as found.
         predict: Maps windows (B, T, F) to predictions (B, 1).
-        x_btf: SuspicionWindows, shape (B, T, F).
+        x_btf: Windows, shape (B, T, F).
 
     Returns:
         (T,) norm over features of d prediction / d x_t, mean over the batch.
