@@ -60,20 +60,21 @@ class Runs:
 
     def __init__(self, frame: "pd.DataFrame") -> None:
         self.frame = frame
+        self._known: dict[tuple[str, Any], np.ndarray] = {}
         self.base = dict(BASE)
         unsized = {**BASE, **dict.fromkeys(SIZES, ANY)}
         for size in SIZES:
-            found = self._matching(unsized)[size].dropna()
+            found = frame.loc[self._fits(unsized), size].dropna()
             if len(found) and BASE[size] not in set(found):
                 self.base[size] = found.mode().iloc[0]
 
     def pick(self, **factors: Any) -> "pd.DataFrame":
         """Return the runs of one condition; a factor given as ANY may vary."""
-        return self._matching({**self.base, **factors})
+        return self.frame[self._fits({**self.base, **factors})]
 
     def values(self, column: str, **factors: Any) -> "pd.Series":
         """Return one outcome of a condition, a value per seed."""
-        return self.pick(**factors).groupby("seed")[column].mean().dropna()
+        return self._means(column, factors, ("seed",)).dropna()
 
     def mean(self, column: str, **factors: Any) -> Estimate:
         """Return one outcome's mean over seeds."""
@@ -94,7 +95,7 @@ class Runs:
             base: factors of those without it.
             by: what pairs have in common; a seed's pairs are averaged.
         """
-        sides = [self.pick(**side).groupby([*by])[column].mean() for side in (changed, base)]
+        sides = [self._means(column, side, by) for side in (changed, base)]
         paired = (sides[0] - sides[1]).dropna()
         return estimate(paired.groupby("seed").mean() if len(paired) else [])
 
@@ -102,14 +103,24 @@ class Runs:
         """Return the values a factor has among the runs of a condition, in order."""
         return sorted(self.pick(**{**factors, column: ANY})[column].dropna().unique())
 
-    def _matching(self, factors: Mapping[str, Any]) -> "pd.DataFrame":
+    def _means(self, column: str, factors: Mapping[str, Any], by: Sequence[str]) -> "pd.Series":
+        """Return an outcome's mean over what runs of a condition have in common."""
+        fits = self._fits({**self.base, **factors})
+        return self.frame.loc[fits, [*by, column]].groupby([*by])[column].mean()
+
+    def _fits(self, factors: Mapping[str, Any]) -> np.ndarray:
+        """Return which runs have these values; a page asks for the same ones a thousand times."""
         fits = np.ones(len(self.frame), dtype=bool)
         for column, value in factors.items():
             if value is ANY:
                 continue
-            found = self.frame[column]
-            if isinstance(value, str):
-                fits &= (found == value).to_numpy()
-            else:
-                fits &= np.isclose(found.to_numpy(dtype=float), value, rtol=1e-6)
-        return self.frame[fits]
+            key = (column, value)
+            if key not in self._known:
+                found = self.frame[column]
+                self._known[key] = (
+                    (found == value).to_numpy()
+                    if isinstance(value, str)
+                    else np.isclose(found.to_numpy(dtype=float), value, rtol=1e-6)
+                )
+            fits &= self._known[key]
+        return fits
