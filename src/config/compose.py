@@ -71,9 +71,7 @@ def compose_job(config_name: str, job: Sequence[str]) -> DictConfig:
             check_override(override)
             _refuse_unknown(override, config_name)
         config = compose(config_name, list(job), return_hydra_config=True)
-        for group in command_keys(config_name).groups:
-            if group.default != "null" and config.get(group.name) is None:
-                raise RefusedError(f"{group.name}: nothing is chosen")
+        refuse_empty_groups(config_name, config)
         if "sweep" in config:  # nothing else is ever handed to Hydra
             check_hydra(config)
         plain = settled(own_part(config))
@@ -87,6 +85,22 @@ def compose_job(config_name: str, job: Sequence[str]) -> DictConfig:
     if "sweep" in config:
         check_values(_about_the_multirun(config))
     return config
+
+
+def refuse_empty_groups(config_name: str, config: DictConfig, but: str | None = None) -> None:
+    """Refuse a composed config that has nothing where something has to be chosen.
+
+    Args:
+        config_name: the main config's name in conf/, without ".yaml".
+        config: one job's.
+        but: a group that is not looked at.
+
+    Raises:
+        RefusedError: naming the group.
+    """
+    for group in command_keys(config_name).groups:
+        if group.default != "null" and group.name != but and config.get(group.name) is None:
+            raise RefusedError(f"{group.name}: nothing is chosen")
 
 
 def check_override(override: Override) -> None:

@@ -22,6 +22,7 @@ from src.config.compose import check_override, compose_job, own_part
 from src.config.overrides import first_values, is_hydra, line, parse
 from src.files import files_at
 from src.sweeping.blocks import Wanted, chosen_blocks, factorial, union
+from src.sweeping.composing import Composer
 from src.sweeping.manifest import Job, Manifest, Plan, difference, find_sweep
 
 # `seed` is a plain key of conf/train.yaml: nothing but its value depends on it until the config is
@@ -152,6 +153,7 @@ def compose_jobs(
         ValueError: a job cannot be; the line says which and why.
     """
     shared = set(jobs[0]).intersection(*jobs[1:])
+    composer = Composer(config_name, common)
     known: dict[tuple[str, ...], DictConfig] = {}
     configs: list[DictConfig] = []
     for job in jobs:
@@ -159,7 +161,7 @@ def compose_jobs(
         key = tuple("seed" if _SEED.fullmatch(item) else item for item in job)
         if key not in known:
             with _naming(configs, [item for item in job if item not in shared]):
-                known[key] = own_part(compose_job(config_name, [*common, *job]))
+                known[key] = composer.compose(job)
         config = known[key]
         if seeds and config.seed != seeds[-1]:
             config = copy.deepcopy(config)

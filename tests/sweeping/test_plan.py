@@ -7,6 +7,7 @@ from omegaconf import OmegaConf
 from src.config import CONFIG_DIR
 from src.config import compose as commands
 from src.sweeping import plan
+from src.sweeping.composing import Composer
 from src.sweeping.plan import plan_sweep
 
 TWO = "sweep.blocks={a: {pooling: 'mean,last', norm: 'none,layer'}, b: {pooling: mean, norm: none}}"
@@ -26,13 +27,13 @@ def names(*command):
 def composed_with(monkeypatch):
     """Return the overrides of every composition."""
     compositions = []
-    compose = commands.compose_job
+    compose = Composer.compose
 
-    def _compose(name, job):
+    def _compose(self, job):
         compositions.append(job)
-        return compose(name, job)
+        return compose(self, job)
 
-    monkeypatch.setattr(plan, "compose_job", _compose)
+    monkeypatch.setattr(Composer, "compose", _compose)
     return compositions
 
 
@@ -79,7 +80,7 @@ def test_a_search_and_blocks_do_not_go_together():
 def test_jobs_that_share_a_composition_are_those_composed_alone(data, composed_with):
     jobs = [[data, f"seed={seed}", f"pooling={p}"] for p in ("mean", "last") for seed in (0, 1, 23)]
     together = plan.compose_jobs("train", ["trainer=cpu"], jobs)
-    assert [job[2] for job in composed_with] == ["seed=0", "seed=0"]
+    assert [job[1] for job in composed_with] == ["seed=0", "seed=0"]
     for job, config in zip(jobs, together, strict=True):
         alone = commands.own_part(commands.compose_job("train", ["trainer=cpu", *job]))
         for resolve in (False, True):
@@ -92,6 +93,6 @@ def test_jobs_that_share_a_composition_are_those_composed_alone(data, composed_w
 def test_what_is_no_plain_whole_seed_shares_no_composition(item, monkeypatch):
     asked = []
     stub = OmegaConf.create({"seed": 0})
-    monkeypatch.setattr(plan, "compose_job", lambda name, job: asked.append(job) or stub)
+    monkeypatch.setattr(Composer, "compose", lambda self, job: asked.append(job) or stub)
     plan.compose_jobs("train", [], [["seed=0"], [item], ["norm=none"], []])
     assert asked == [["seed=0"], [item], ["norm=none"], []]
