@@ -39,9 +39,6 @@ PACKAGES: dict[str, Package] = {
 def make_environment(name: str, folder: Path) -> Path:
     """Make an environment that holds one package, and return its Python.
 
-    Torch, and what else is installed here already, is shared through a path file, so that all
-    packages run on the same version; anything the package lacks is installed beside it.
-
     Args:
         name: of the package.
         folder: of all environments.
@@ -49,14 +46,30 @@ def make_environment(name: str, folder: Path) -> Path:
     Raises:
         subprocess.CalledProcessError: it cannot be installed.
     """
-    place = folder / name
+    return environment_with(f"{name}=={PACKAGES[name].version}", folder / name)
+
+
+def environment_with(package: str | None, place: Path | None) -> Path:
+    """Make an environment with one package more than ours, and return its Python.
+
+    Torch, and what else is installed here already, is shared through a path file, so that all
+    packages run on the same version; anything the package lacks is installed beside it.
+
+    Args:
+        package: what to install, as pip is told.
+        place: the environment's folder; without a place it is the present one.
+
+    Raises:
+        subprocess.CalledProcessError: it cannot be installed.
+    """
+    if package is None or place is None:
+        return Path(sys.executable)
     python = place / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", place], check=True)
         version = f"python{sys.version_info.major}.{sys.version_info.minor}"
         shared = place / "lib" / version / "site-packages" / "shared.pth"
         shared.write_text(sysconfig.get_paths()["purelib"] + "\n", encoding="utf-8")
-    wanted = f"{name}=={PACKAGES[name].version}"
-    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wanted]
+    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", package]
     subprocess.run(install, check=True, capture_output=True, text=True)
     return python
