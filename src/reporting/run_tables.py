@@ -239,7 +239,7 @@ def gate_table(answers: Mapping[str, Any]) -> Table:
         for name in ("rising", "falling", "difference"):
             what = f"layer {layer}, {gate} gate, {name}" + (f" {step}s" if name[0] != "d" else "")
             digits = 4 if name == "difference" else 3
-            table.add_row(what, _value(found[name], digits), claim)
+            table.add_row(claim, what, _value(found[name], digits))
             claim = ""
     table.add_section()
     state = "cell" if cell == "lstm" else "hidden state"
@@ -251,9 +251,9 @@ def gate_table(answers: Mapping[str, Any]) -> Table:
     table.add_section()
     counts = answers["parameters"]
     table.add_row(
+        "LSTM = 4 x RNN",
         "parameters of layers of this size",
         "\n".join(f"{name} {n:,} ({n / counts['rnn']:.2f}x)" for name, n in counts.items()),
-        "LSTM = 4 x RNN",
     )
     return table
 

@@ -1,0 +1,184 @@
+"""What a command shows of one run: every cell, of values that are known."""
+
+import pytest
+from rich.console import Console
+
+from src.reporting.run_tables import (
+    checks_view,
+    course_table,
+    findings_view,
+    forecast_table,
+    gate_table,
+    what_if_table,
+)
+
+
+def cells(table):
+    """Return headings and rows of a table as texts."""
+    columns = [list(column.cells) for column in table.columns]
+    return [str(column.header) for column in table.columns], [
+        list(row) for row in zip(*columns, strict=True)
+    ]
+
+
+def said(view):
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(view)
+    return [line.rstrip() for line in captured.get().splitlines()]
+
+
+def forecast(price, predicted=101.0, last=100.0, interval=(99.0, 103.0)):
+    made = {"last_day": "2020-01-02", "last_price": last, "baseline": last}
+    return made | {"predicted_price": predicted, "interval": list(interval), "price": price}
+
+
+def forecasts(*rows, level=0.9, **more):
+    coverage = {"test": 0.875, "windows": 40}
+    return {"level": level, "coverage": coverage, "forecasts": list(rows), **more}
+
+
+def test_a_forecast_has_its_day_both_models_change_and_interval():
+    headings, rows = cells(forecast_table(forecasts(forecast(None), step="hour")))
+    assert headings == ["last hour", "tomorrow = today", "model", "change", "0.9 interval"]
+    assert rows == [["2020-01-02", "100.00", "101.00", "+1.00%", "99.00 to 103.00"]]
+
+
+def test_an_interval_holds_its_ends_and_shares_count_what_is_known():
+    # of 99 and 103, the ends, 98.9 and one unknown: two of three are held
+    known = [forecast(99.0), forecast(103.0), forecast(98.9)]
+    table = forecast_table(forecasts(*known, forecast(None)))
+    headings, rows = cells(table)
+    assert headings[-1] == "price that came"
+    assert [row[-1] for row in rows] == ["99.00", "103.00", "98.90", ""]
+    # errors of the model: 2, 2 and 2.1; of no model: 1, 3 and 1.1
+    ratio = ((4 + 4 + 4.41) / (1 + 9 + 1.21)) ** 0.5
+    assert str(table.caption).splitlines() == [
+        "On the run's test part the 0.9 interval held on 87.5% of 40 days.",
+        "On the 3 days here whose price is known, on 66.7%.",
+        f'There the RMSE is {ratio:.4f} of that of "tomorrow = today".',
+    ]
+
+
+def test_of_one_known_price_no_share_is_told_and_of_a_standstill_no_ratio():
+    one = str(forecast_table(forecasts(forecast(99.0), forecast(None))).caption)
+    assert one == "On the run's test part the 0.9 interval held on 87.5% of 40 days."
+    still = str(forecast_table(forecasts(forecast(100.0), forecast(100.0))).caption)
+    assert still.splitlines()[1:] == ["On the 2 days here whose price is known, on 100.0%."]
+
+
+def test_without_calibration_there_is_no_interval_and_it_is_said():
+    table = forecast_table(forecasts(forecast(None), level=None))
+    assert cells(table)[0] == ["last day", "tomorrow = today", "model", "change"]
+    assert str(table.caption) == (
+        "No intervals: the run has no calibration and its data cannot be read."
+    )
+
+
+@pytest.mark.parametrize(
+    ("price", "shown"),
+    [(9.87654321, "9.87654"), (10.0, "10.00"), (0.0, "0.00"), (-0.5, "-0.500000")],
+)
+def test_a_small_price_has_six_digits(price, shown):
+    _, ((_, _, model, _, _),) = cells(forecast_table(forecasts(forecast(None, price))))
+    assert model == shown
+
+
+def finding(cause, benign=False, **more):
+    plain = {"cause": cause, "benign": benign, "parameter": "a.weight", "module": "a"}
+    plain |= {"fraction": 0.25, "confirmed": None, "indices": [], "remedy": ""}
+    return plain | more
+
+
+def test_findings_are_numbered_with_place_proof_names_and_remedy_and_benign_ones_come_last():
+    names = [f"f{n}" for n in range(9)]
+    diagnosis = {
+        "findings": [
+            finding("dead_input", confirmed=True, indices=names, remedy="Drop them."),
+            finding("frozen", confirmed=False, parameter=None, indices=[1, 2]),
+            finding("sparse_rows", benign=True, parameter=None, module=""),
+        ]
+    }
+    assert said(findings_view(diagnosis)) == [
+        "2 findings to act on",
+        "1. dead_input in a.weight: 25.0% of its gradient (confirmed by intervention)",
+        "   9: f0, f1, f2, f3, f4, f5, f6, f7, and 1 more",
+        "   Drop them.",
+        "2. frozen in a: 25.0% of its gradient (not confirmed by intervention)",
+        "No alarm: zero by construction, or features too rare to tell from dead ones here",
+        "- sparse_rows in model: 25.0% of its gradient",
+    ]
+    assert said(findings_view({"findings": []})) == ["Healthy: nothing to act on."]
+
+
+def test_checks_are_counted_by_outcome_and_those_that_could_not_be_made_say_why():
+    checks = [
+        {"cause": "a", "outcome": "ruled out", "why": ""},
+        {"cause": "b", "outcome": "ruled out", "why": ""},
+        {"cause": "c", "outcome": "not checked", "why": "no mask"},
+        {"cause": "d", "outcome": "failed", "why": "found"},
+    ]
+    assert list(checks_view({"checks": checks})) == [
+        "Looked for 4 causes: 1 failed, 1 not checked, 2 ruled out.",
+        "   c: not checked: no mask",
+    ]
+    assert list(checks_view({})) == []
+
+
+def test_a_course_shows_a_dozen_steps_from_the_first_to_the_last():
+    record = {"zero_fraction": 0.5, "rows": 0.25, "columns": 0.125, "scattered": 0.0}
+    record |= {"distinct_columns": 3}
+    records = [{"step": 1000 * n, **record} for n in range(100)]
+    _, rows = cells(course_table({"parameter": "w", "records": records}))
+    assert [row[0] for row in rows] == [f"{1000 * n:,}" for n in range(0, 100, 9)]
+    assert rows[0][1:] == ["50.0%", "25.0%", "12.5%", "0.0%", "3"]
+    few = {"parameter": "w", "records": records[:2]}
+    assert [row[0] for row in cells(course_table(few))[1]] == ["0", "1,000"]
+
+
+def test_options_are_shown_by_group_with_todays_marked_and_misfits_left_blank():
+    fits = {"parameter": "w", "refused": "", "zero_fraction": 0.5, "dead_columns": 2}
+    fits |= {"distinct_columns": 3, "columns": 5, "gradient_norm": 0.12345, "loss": 1.5}
+    rows = [
+        {"group": "norm", "option": "none", "current": True, **fits},
+        {"group": "norm", "option": "x", "current": False, "refused": "no"},
+        {"group": "pooling", "option": "mean", "current": False, **fits},
+    ]
+    table = what_if_table(rows)
+    assert cells(table)[1] == [
+        ["norm", "[bold]none *[/]", "50.0%", "2", "3 of 5", "0.123", "1.5"],
+        ["", "x", "-", "-", "-", "-", "-"],
+        ["pooling", "mean", "50.0%", "2", "3 of 5", "0.123", "1.5"],
+    ]
+    assert "distinct columns of w;" in str(table.caption)
+
+
+def test_what_is_said_of_gates_stands_beside_what_was_measured():
+    kept = {"rising": [0.8, 0.7, 0.9], "falling": [0.5, 0.4, 0.6], "difference": [0.3, 0.1, 0.5]}
+    table = gate_table(
+        {
+            **{"cell": "lstm", "gate": "forget", "windows": 7, "trace_error": 1e-7},
+            **{"keeping": [kept, kept], "kept": [{5: 0.9}, {5: 0.8}], "retention": {5: 0.25}},
+            "parameters": {"rnn": 100, "lstm": 400},
+        }
+    )
+    headings, rows = cells(table)
+    assert headings == ["claim", "measured", "value [95% interval]"]
+    assert rows == [
+        ["80% kept on rising days", "layer 1, forget gate, rising days", "0.800 [0.700, 0.900]"],
+        ["", "layer 1, forget gate, falling days", "0.500 [0.400, 0.600]"],
+        ["", "layer 1, forget gate, difference", "0.3000 [0.1000, 0.5000]"],
+        ["", "layer 2, forget gate, rising days", "0.800 [0.700, 0.900]"],
+        ["", "layer 2, forget gate, falling days", "0.500 [0.400, 0.600]"],
+        ["", "layer 2, forget gate, difference", "0.3000 [0.1000, 0.5000]"],
+        [
+            "95% kept after 5 days",
+            "cell left, by layer; influence on forecast",
+            "90.0%, 80.0%; 25.0%",
+        ],
+        [
+            "LSTM = 4 x RNN",
+            "parameters of layers of this size",
+            "rnn 100 (1.00x)\nlstm 400 (4.00x)",
+        ],
+    ]
