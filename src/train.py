@@ -19,6 +19,10 @@ def train(job: Job) -> None:
     with importing():
         from src.data.reading.ahead import refuse_unreadable
 
+    if job.config.evaluation.get("fold", 0) is None:  # each fold is a job of a sweep
+        if code := sweep(job.overrides):
+            raise SystemExit(code)
+        return
     if job.config.get("resume") in (None, "auto"):  # a run that goes on has data of its own
         refuse_unreadable(job.config.data)
     with importing():

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from src.data.features.feature import PATTERN_UNIT
-from src.data.preparation import FEATURES, PreparedData
+from src.data.preparation import FEATURES, PreparedData, warmup_rows
 from src.data.reading.cache import load_and_prepare
 from src.data.reading.checks import say_date
 from src.data.reading.sources import BAR_COLUMNS, SOURCES, PriceTable, ReadOptions
@@ -20,6 +20,7 @@ from src.data.sampler import KeyedBatchSampler
 from src.data.scaling import INPUTS, SCALERS
 from src.data.split import check_fractions
 from src.data.targets import SIGNED, Target, persistence_of
+from src.data.walk_forward import WalkForward
 from src.data.windows import WindowBatch, WindowDataset
 
 # Evaluation has no gradients and no small steps: large batches give the same sums in less time.
@@ -79,6 +80,7 @@ class PriceDataModule(pl.LightningDataModule):
         ValueError: If an argument is out of range; `setup` raises `DataError` for faulty prices.
 
     Attributes:
+        walk: The fold of a walk-forward evaluation, in place of the split; set before `setup`.
         start: Epoch and batch, from 0, at which a training begins that goes on from a checkpoint.
     """
 
@@ -146,6 +148,7 @@ class PriceDataModule(pl.LightningDataModule):
         self.scaler, self.split = scaler, check_fractions(split)
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.changes = changes
+        self.walk: WalkForward | None = None
         self.start = (0, 0)
         self._is_set_up = False
 
@@ -202,7 +205,16 @@ class PriceDataModule(pl.LightningDataModule):
             split=self.split,
             horizon=self.horizon,
             estimator=self.forecast.estimator,
+            walk=self.walk,
         )
+
+    @property
+    def num_folds(self) -> int | None:
+        """How many folds a walk-forward evaluation has; None where there is one split."""
+        if self.walk is None:
+            return None
+        first = warmup_rows(self.features, self.forecast)
+        return self.walk.count(first, len(self.tables[0]), self.horizon)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -269,7 +281,7 @@ class PriceDataModule(pl.LightningDataModule):
             "frequency": self.frequency,
             "columns": {role: list(column) for role, column in self.tables[0].used.items()},
             "warnings": [*said, *self.notes],
-            "warmup_rows": self.rows[0]["train"].start,
+            "warmup_rows": self._warmup_rows,
             "context_length": self.context_length,
             "num_features": self.num_features,
             **{
@@ -278,6 +290,12 @@ class PriceDataModule(pl.LightningDataModule):
             },
             **(several if self.series else {}),
         }
+
+    @property
+    def _warmup_rows(self) -> int:
+        if self.walk is None:
+            return self.rows[0]["train"].start
+        return warmup_rows(self.features, self.forecast)
 
     def _warnings_of(self, table: PriceTable) -> list[str]:
         whose = f"{table.ticker}: " if self.series else ""

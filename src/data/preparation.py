@@ -31,6 +31,7 @@ from src.data.targets import (
     fit_target_scaling,
     outcomes,
 )
+from src.data.walk_forward import WalkForward
 from src.data.windows import WindowDataset
 
 Fitted = tuple[str, float, float]
@@ -82,6 +83,7 @@ def prepare(
     split: Sequence[float],
     horizon: int = 1,
     estimator: str = "garman_klass",
+    walk: WalkForward | None = None,
 ) -> PreparedData:
     """Compute features, split, scalings and windows.
 
@@ -95,19 +97,25 @@ def prepare(
         split: Shares of training, validation and test rows.
         horizon: h, the rows that are forecast.
         estimator: What says how much a bar moved, for a target of volatility.
+        walk: The fold of a walk-forward evaluation, in place of the split.
 
     Returns:
         All that a data module tells.
 
     Raises:
         DataError: If there are too few rows for one window and its target in each split.
+        ValueError: If there is no such fold, or there are several series to walk through.
     """
     wanted = Target(target, horizon, estimator)
     warmup = warmup_rows(features, wanted)
     notes: tuple[str, ...] = ()
-    if len(tables) > 1:
+    if walk is not None:
+        if len(tables) > 1:
+            raise ValueError(f"evaluation=walk_forward takes one series, got {len(tables)}")
+        rows = [walk.rows(warmup, len(tables[0]), context_length, horizon)]
+    elif len(tables) > 1:
         tables, rows, notes = split_tables(tables, warmup, context_length, split, horizon)
-    if len(tables) == 1:
+    if walk is None and len(tables) == 1:
         rows = [split_rows(tables[0], warmup, context_length, split, horizon)]
     columns, inputs, targets, extras, known = [], [], [], [], []
     is_one = len(tables) == 1
@@ -117,11 +125,11 @@ def prepare(
         if features == "bars":
             columns.append(bar_features(table))
         else:
-            columns.append(_close_feature(table, _CLOSE_UNITS[input]))
+            columns.append(_close_feature(table, _CLOSE_UNITS[input], warmup))
             inputs.append(fit_input_scaling(train_closes, context_length, input, scaler))
         if table.extra:
             extras.append(_fit_extra(table, parts["train"]))
-            values = extra_values(table, extras[-1], parts["train"].start)
+            values = extra_values(table, extras[-1], warmup)
             columns[-1] = with_extra(columns[-1], values, list(table.extra))
         known.append(_outcomes(table, parts, context_length, wanted))
         if target in PRICES:
@@ -129,7 +137,8 @@ def prepare(
         else:
             fitted = fit_outcome_scaling(target, known[-1]["train"].actual)
         targets.append(fitted)
-    data = cut_windows(tables, columns, rows, context_length, inputs or None, targets, notes, known)
+    told = (notes, known, warmup)
+    data = cut_windows(tables, columns, rows, context_length, inputs or None, targets, *told)
     return replace(data, extra=_joined(extras)) if extras else data
 
 
@@ -238,12 +247,13 @@ def cut_windows(
     target_scalings: Sequence[TargetScaling],
     notes: tuple[str, ...] = (),
     known: Sequence[dict[str, Outcomes]] = (),
+    first: int | None = None,
 ) -> PreparedData:
     """Cut the features of each split into windows, none of which lies in two series.
 
     Args:
         tables: Prices in time order.
-        columns: Features of their rows from the first one of the training split on.
+        columns: Features of their rows from the first usable one on.
         rows: Raw rows of each split, for each table.
         context_length: T, in rows.
         input_scalings: What turns windows of closes into model inputs; None leaves the features.
@@ -251,6 +261,7 @@ def cut_windows(
         notes: What is to be said of series that were left out.
         known: What came after the windows of each split, for each table; empty for the following
             close.
+        first: The first usable row; None for the one that training begins with.
 
     Returns:
         All that a data module tells.
@@ -262,7 +273,8 @@ def cut_windows(
         input_scaling = InputScaling.join(input_scalings)
 
     def windows_of(number: int, name: str) -> WindowDataset:
-        table, part, warmup = tables[number], rows[number][name], rows[number]["train"].start
+        table, part = tables[number], rows[number][name]
+        warmup = rows[number]["train"].start if first is None else first
         return WindowDataset(
             torch.from_numpy(columns[number].values)[part.start - warmup : part.stop - warmup],
             table.close[part.start : part.stop],
@@ -306,8 +318,8 @@ def _referred(known: Outcomes, scaling: TargetScaling) -> Outcomes:
     return known._replace(reference=torch.full_like(known.actual, log_odds).sigmoid())
 
 
-def _close_feature(table: PriceTable, unit: str) -> FeatureTable:
-    values = table.close[:, None].astype(np.float32)
+def _close_feature(table: PriceTable, unit: str, first: int) -> FeatureTable:
+    values = table.close[first:, None].astype(np.float32)
     return FeatureTable(values, ("close",), (unit,), {"close": slice(0, 1)})
 
 

@@ -89,10 +89,18 @@ def _reports_of(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     if (folder / REPORT).is_file():
         yield folder, _read(folder)
     elif (folder / MANIFEST).is_file():
-        yield from _jobs(folder)
+        whole = sorted(folder.glob(f"*/{REPORT}"))
+        yield from ((file.parent, _read(file.parent)) for file in whole) if whole else _jobs(folder)
     else:
-        for file in sorted(filter(Path.is_file, folder.rglob(REPORT))):
-            yield file.parent, _read(file.parent)
+        files = sorted(filter(Path.is_file, folder.rglob(REPORT)))
+        runs = [(file.parent, _read(file.parent)) for file in files]
+        yield from [run for run in runs if not _is_fold(run[1])] or runs
+
+
+def _is_fold(report: Mapping[str, Any]) -> bool:
+    """Say whether a run is a part of one that was put together of folds."""
+    evaluation = (report.get("config") or {}).get("evaluation")
+    return isinstance(evaluation, Mapping) and evaluation.get("fold") is not None
 
 
 def _jobs(sweep: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -70,6 +70,10 @@ def build_datamodule(config: DictConfig) -> PriceDataModule:
     # A checkpoint of earlier times knows of no schedule.
     schedule = build(config.schedule) if "schedule" in config else None
     datamodule = build(config.data, changes=schedule or None)
+    if evaluation := config.get("evaluation"):  # a checkpoint of earlier times knows of none
+        if type(datamodule) is not PriceDataModule:
+            raise ValueError("evaluation=walk_forward needs prices: data=prices or data=bars")
+        datamodule.walk = build(evaluation)
     datamodule.setup()
     return datamodule
 

@@ -27,7 +27,10 @@ from src.config import CONFIG_DIR
 from src.config.keys import quoted
 from src.config.launching import check_hydra
 from src.files import harmless
+from src.reporting.fold_table import fold_table
+from src.reporting.text import rich_table
 from src.runs import stopping
+from src.sweeping.folds import combine_folds, walks, with_folds
 from src.sweeping.job import leading, run_job
 from src.sweeping.launcher import RecordedLauncher
 from src.sweeping.manifest import Job, Manifest, Plan
@@ -60,7 +63,7 @@ def sweep(config_name: str, command: Sequence[str]) -> int:
     """
     console = Terminal()
     with initialize_config_dir(str(CONFIG_DIR), job_name=config_name, version_base="1.3"):
-        asked = plan_sweep(config_name, command)
+        asked = plan_sweep(config_name, with_folds(config_name, command))
         _check_values(asked)
         manifest = open_manifest(asked)
         try:
@@ -105,17 +108,24 @@ def _check_values(asked: Sweep) -> None:
     """
     from src.runs.build import build_datamodule, build_module
 
-    seen = set()
+    seen, folds = set(), set()
     for index, config in enumerate(asked.configs):
         if (values := _apart_from_seed(config)) in seen:
             continue
         seen.add(values)
         try:
             _refuse_relaunching(config)
-            build_module(config, build_datamodule(config))
+            datamodule = build_datamodule(config)
+            build_module(config, datamodule)
+            folds.add(datamodule.num_folds)
         except ValueError as error:
             names = [job.name for job in asked.plan.jobs] or ["first values"]
             raise ValueError(f"job {index} ({names[index]}): {error}") from None
+    if len(folds) > 1:
+        raise ValueError(
+            f"evaluation: the jobs' data have {' and '.join(map(str, sorted(folds, key=str)))} "
+            "folds: a walk-forward sweep is one of data of one length"
+        )
 
 
 def _apart_from_seed(config: DictConfig) -> str:
@@ -149,6 +159,10 @@ def _run(asked: Sweep, manifest: Manifest, config_name: str, console: Terminal) 
     plan = manifest.read()
     complete = sum(job.status == "finished" for job in plan.jobs) == plan.total
     console.print(status_table(plan))
+    if not stopped_by and walks(asked.settings):
+        for report in combine_folds(manifest, asked.configs):
+            console.print(rich_table(fold_table(report)))
+            console.print(f"run folder: {manifest.folder / report['run']}", soft_wrap=True)
     if not stopped_by and asked.settings.sweep.compare:
         _compare(manifest.folder, console)
     if not complete:

@@ -23,8 +23,9 @@ def test_windows_of_prices_give_the_same_log_closes():
 
 def test_a_log_return_is_scaled_and_comes_back():
     history = history_of(InputScaling("relative", 0.0, 1.0), TARGET)
-    assert history.scaled(torch.tensor([1.5])).tolist() == [0.5]
-    assert history.raw(torch.tensor([0.5])).tolist() == [1.5]
+    logs = torch.tensor([[1.5]], dtype=torch.float64)
+    assert history.scaled(logs).tolist() == [[pytest.approx(0.5)]]
+    assert history.raw(torch.tensor([[0.5]])).tolist() == [[pytest.approx(1.5)]]
 
 
 def test_there_is_no_history_without_closes_of_one_series_or_with_another_target():

@@ -1,0 +1,125 @@
+"""A walk-forward evaluation: a job for each fold, and one run folder of all they forecast."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from src.reporting import load_runs
+from src.reporting.fold_table import fold_table
+from src.runs.evaluation import score_run
+from src.runs.opening import open_run
+from src.train import main
+from tests.conftest import TINY, report_of
+
+WALK = [
+    *("data=prices", "evaluation=walk_forward", "evaluation.refit_every=1200", "model=drift"),
+    *("trainer=cpu", "logger=none", "callbacks=basic", "sweep.compare=false"),
+]
+
+
+@pytest.fixture
+def walked(tmp_path):
+    """Walk through the bars; return the sweep's folder and its manifest."""
+
+    def _walked(*overrides):
+        with pytest.raises(SystemExit) as ended:
+            main(["-m", f"log_dir={tmp_path}", *WALK, *overrides])
+        assert ended.value.code == 0
+        folder = max(tmp_path.glob("sweeps/*"), key=lambda path: path.stat().st_mtime_ns)
+        return folder, json.loads((folder / "sweep.json").read_text())
+
+    return _walked
+
+
+def rows_of(folder):
+    with (folder / "forecasts.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_each_fold_is_a_job_and_all_forecasts_stand_in_one_run_folder(walked):
+    folder, plan = walked()
+    assert [job["varied"] for job in plan["jobs"]] == [["evaluation.fold=0"], ["evaluation.fold=1"]]
+    runs = [folder / job["folder"] for job in plan["jobs"]]
+    whole = folder / "drift-seed0"
+    rows = rows_of(whole)
+    assert rows == [row for run in runs for row in rows_of(run)]
+    dates = [row["date"] for row in rows]
+    assert dates == sorted(set(dates))
+    assert len(rows) == 2515  # of 5,031 bars the second half
+    report = report_of(whole)
+    errors = [float(row["predicted_price"]) - float(row["price"]) for row in rows]
+    assert report["test"]["model"]["rmse"] == pytest.approx(np.sqrt(np.mean(np.square(errors))))
+    assert [fold["fold"] for fold in report["folds"]] == [0, 1]
+    assert report["data"]["test"] == {"first": dates[0], "last": dates[-1], "windows": 2515}
+    ratios = [report_of(run)["test"]["ratio"]["rmse"] for run in runs]
+    assert report["over_folds"]["ratio"]["mean"] == pytest.approx(np.mean(ratios))
+    assert report["config"]["evaluation"]["fold"] is None
+    table = fold_table(report)
+    assert [row[:2] for row in table.rows] == [("0", dates[0]), ("1", rows_of(runs[1])[0]["date"])]
+    assert "over 2 folds: mean" in table.caption
+
+
+def test_a_report_shows_what_was_put_together_and_no_fold_by_itself(walked, tmp_path):
+    folder, _ = walked("model=drift,naive")
+    for place in (folder, tmp_path):
+        assert sorted(load_runs(place)["run"]) == ["drift-seed0", "naive-seed0"]
+
+
+def test_resuming_runs_the_folds_that_are_left_and_gives_the_same(walked):
+    folder, plan = walked()
+    before = (folder / "drift-seed0" / "forecasts.csv").read_bytes()
+    first = folder / plan["jobs"][0]["folder"] / "report.json"
+    told = first.stat().st_mtime_ns
+    plan["jobs"][1] |= {"status": "waiting", "folder": None}
+    (folder / "sweep.json").write_text(json.dumps(plan))
+    (folder / "drift-seed0" / "forecasts.csv").unlink()
+    again, plan = walked("sweep.resume=true")
+    assert again == folder
+    assert first.stat().st_mtime_ns == told
+    assert (folder / "drift-seed0" / "forecasts.csv").read_bytes() == before
+
+
+def test_a_fold_opens_again_on_its_own_part(walked, composed):
+    folder, plan = walked()
+    run = folder / plan["jobs"][1]["folder"]
+    config, _ = composed("trainer=cpu")
+    assert score_run(str(run), "test", config)["model"] == report_of(run)["test"]["model"]
+    assert open_run(run).datamodule.describe()["train"]["windows"] > 2000
+
+
+def test_without_m_a_walk_is_a_sweep_too(tmp_path):
+    main([f"log_dir={tmp_path}", *[item for item in WALK if not item.startswith("sweep.")]])
+    assert list(tmp_path.glob("sweeps/*/drift-seed0/forecasts.csv"))
+
+
+def test_a_network_walks_as_a_baseline_does(walked):
+    small = ("model=lstm", "pooling=last", "model.hidden_size=4", "evaluation.refit_every=2000")
+    folder, _ = walked(
+        *small,
+        "norm=none",
+        "trainer.max_epochs=1",
+        "+trainer.limit_train_batches=2",
+        "data.target=volatility",
+    )
+    report = report_of(folder / "lstm-last-seed0")
+    assert set(report["test"]["model"]) == {"qlike", "log_mse"}
+    assert report["folds"][0]["test"]["windows"] == 2515
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data=scenario"], "evaluation=walk_forward needs prices"),
+        (["evaluation.test=0.999"], "windows in its"),
+        (["evaluation.window=rolling"], "length is for window=rolling"),
+        (["evaluation.fold=7"], "evaluation.fold must be from 0 to 1, got 7"),
+    ],
+)
+def test_what_cannot_work_is_one_line_and_writes_nothing(tmp_path, capfd, overrides, message):
+    with pytest.raises(SystemExit) as ended:
+        main(["-m", f"log_dir={tmp_path}", *TINY, *WALK, *overrides])
+    assert ended.value.code == 2
+    assert message in capfd.readouterr().err
+    assert not list(tmp_path.iterdir())
