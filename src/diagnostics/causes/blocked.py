@@ -80,7 +80,12 @@ ELSEWHERE = frozenset(
 
 
 def find_zero_gradient(symptoms: Symptoms) -> list[Candidate]:
-    """Find the operations behind which no gradient is left, or say that there is none at all."""
+    """Find the operations behind which no gradient is left, or say that there is none at all.
+
+    A loss of exactly zero, as of a hinge that is met by all samples, has none and needs none.
+    """
+    if all(abs(loss) < 1e-12 for loss in symptoms.loss_values):
+        return []
     blocks = [b for b in symptoms.structure.blocks if _counts(b, symptoms)]
     found = [_passes_nothing(symptoms, block) for block in blocks]
     if not found and _all_zero(symptoms):
@@ -107,8 +112,7 @@ def _silent(symptoms: Symptoms) -> set[str]:
 
 def _all_zero(symptoms: Symptoms) -> bool:
     heard = [p for p in symptoms.parameters.values() if p.grads]
-    learned = all(abs(loss) < 1e-12 for loss in symptoms.loss_values)
-    return bool(heard) and not learned and all(p.zero_fraction == 1 for p in heard)
+    return bool(heard) and all(p.zero_fraction == 1 for p in heard)
 
 
 def _passes_nothing(symptoms: Symptoms, block: Block) -> Candidate:

@@ -76,7 +76,10 @@ def _first_nonfinite(symptoms: Symptoms, module: ModuleSymptoms) -> Candidate | 
 
 
 def replace_nonfinite(experiment: Experiment, candidate: Candidate) -> Verdict:
-    """Replace what is not finite by zero: loss and gradients must become finite."""
+    """Replace what is not finite by zero: loss and gradients must become finite.
+
+    If they do not, there is a second source, and the first is one all the same.
+    """
 
     def change(x: Tensor) -> Tensor:
         return torch.nan_to_num(x, 0.0, 0.0, 0.0)
@@ -96,7 +99,7 @@ def replace_nonfinite(experiment: Experiment, candidate: Candidate) -> Verdict:
         changed = experiment.input_changed if where == "input" else experiment.output_changed
         with changed(candidate.module, change):
             after = experiment.replay(batch=index).loss
-    return math.isfinite(after), {"before": before, "after": after}
+    return math.isfinite(after) or None, {"before": before, "after": after}
 
 
 NONFINITE = Cause(

@@ -158,7 +158,7 @@ def _paired(rows: Sequence[Tensor], first: Tensor) -> list[tuple[Tensor, Tensor]
 
 
 def unfed_modules(playback: Playback, batch: Any) -> frozenset[str]:
-    """Return the modules that never get anything computed from the batch."""
+    """Return the modules that never get anything computed from the batch; none if none does."""
     data = {id(tensor) for tensor in tensors_in(batch)}
     fed: dict[str, bool] = {}
     for call in playback.calls:
@@ -168,6 +168,8 @@ def unfed_modules(playback: Playback, batch: Any) -> frozenset[str]:
             data |= {id(tensor) for tensor in call.results}
         if not call.function and call.tensors:
             fed[call.module] = fed.get(call.module, False) or reached
+    if not any(fed.values()):  # it takes another way than that of its tensors
+        return frozenset()
     return frozenset(name for name, reached in fed.items() if not reached)
 
 

@@ -1,6 +1,8 @@
 """Which steps are not real: padding in batches of any make, masks in calls of a forward pass."""
 
+import copy
 from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
@@ -17,6 +19,12 @@ def map_tensors(batch: Any, function: Callable[[Tensor], Tensor]) -> Any:
         return type(batch)(*(map_tensors(value, function) for value in batch))
     if isinstance(batch, list | tuple):
         return type(batch)(map_tensors(value, function) for value in batch)
+    if is_dataclass(batch) and not isinstance(batch, type):
+        rebuilt = copy.copy(batch)
+        for item in fields(batch):
+            value = map_tensors(getattr(batch, item.name), function)
+            object.__setattr__(rebuilt, item.name, value)  # it may be frozen
+        return rebuilt
     return batch
 
 

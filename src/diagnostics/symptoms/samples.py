@@ -24,6 +24,9 @@ SAME = 1e-4
 PICKS = frozenset({"getitem", "__getitem__", "gather", "index_select", "take_along_dim"})
 """Functions that pick out of a tensor and add nothing up."""
 
+MEETINGS = frozenset({"matmul", "mm", "bmm", "addmm", "einsum", "sparse_mm"})
+"""Products in which samples of a batch can meet."""
+
 LossFunction = Callable[[Any, Any], Tensor]
 
 
@@ -174,6 +177,8 @@ def find_mixing(model: nn.Module, batch: Any, loss_fn: LossFunction) -> Mixing |
     call = next((one for one, two in pairs if _mixes(one, two, size, sample)), mixed[0][0])
     if any(_draws(one, size) for one in _up_to(call, first.calls)):
         return None  # parts are drawn from the samples: from there on none has a place of its own
+    if _relates(call, batch, size):
+        return None
     module = model.get_submodule(call.module)
     batch_first = getattr(module, "batch_first", None)
     return Mixing(
@@ -195,6 +200,15 @@ def _up_to(last: Call, calls: Sequence[Call]) -> Iterator[Call]:
         yield call
         if call is last:
             return
+
+
+def _relates(call: Call, batch: Any, size: int) -> bool:
+    """Return whether samples meet through a matrix of the batch that says which belong together.
+
+    The nodes of a graph come with such a matrix, and are meant to know their neighbours.
+    """
+    matrices = {id(t) for t in tensors_in(batch) if tuple(t.shape) == (size, size)}
+    return call.function in MEETINGS and any(id(t) in matrices for t in call.tensors)
 
 
 def _draws(call: Call, size: int) -> bool:
