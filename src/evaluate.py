@@ -22,7 +22,7 @@ def evaluate(job: Job) -> dict[str, Any]:
 
 def show(scores: dict[str, Any], job: Job) -> Iterator[Any]:
     """Yield the table of the scores."""
-    from src.reporting.score_tables import score_table, series_table, steps_table
+    from src.reporting.score_tables import interval_table, score_table, series_table, steps_table
 
     title = f"Scores on the {job.config.split} split"
     yield score_table(scores["model"], scores["baseline"], title=title)
@@ -30,6 +30,8 @@ def show(scores: dict[str, Any], job: Job) -> Iterator[Any]:
         yield series_table(scores, title=title)
     if "steps" in scores:
         yield steps_table(scores, title=title)
+    if "intervals" in scores:
+        yield interval_table(scores["intervals"])
 
 
 main = Command("evaluate", __doc__, evaluate, show)

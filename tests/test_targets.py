@@ -75,3 +75,39 @@ def test_a_score_that_the_target_does_not_have_is_no_monitor(tiny_run):
             "data.target=volatility",
             "callbacks.model_checkpoint.monitor=val/rmse",
         )
+
+
+OUTPUTS = pytest.mark.parametrize("output", ["quantile", "student_t"])
+
+
+@OUTPUTS
+def test_a_distribution_is_written_and_judged_beside_the_conformal_interval(kept_run, output):
+    folder = run_on(kept_run, "log_return", f"output={output}", "norm=none")
+    intervals = report_of(folder)["intervals"]
+    assert intervals["own"]["crps"] > 0
+    assert set(intervals["own"]["intervals"]) == {"0.5", "0.8", "0.95"}
+    assert set(intervals["conformal"]) <= {"0.5", "0.8", "0.95"}
+    assert set(intervals["steps"]) == {"1", "2", "3"}
+    header, *rows = csv.reader((folder / "forecasts.csv").open())
+    assert header[:5] == COLUMNS["log_return"]
+    assert (header[5], header[-1], len(header)) == ("q0.025", "q0.975", 26)
+    quantiles = [[float(cell) for cell in row[5:]] for row in rows]
+    assert all(own == sorted(own) for own in quantiles)
+
+
+@OUTPUTS
+def test_a_variance_has_a_distribution_too(kept_run, output):
+    folder = run_on(kept_run, "volatility", f"output={output}")
+    assert report_of(folder)["intervals"]["own"]["intervals"]["0.95"]["width"] > 0
+    again = open_run(folder)
+    assert again.module.output.levels[0] == 0.025
+
+
+def test_a_direction_takes_no_distribution(tiny_run):
+    with pytest.raises(ValueError, match="probability as it is: use output=point"):
+        tiny_run("data=prices", "data.target=direction", "output=quantile")
+
+
+def test_a_model_without_a_head_takes_no_distribution(tiny_run):
+    with pytest.raises(ValueError, match="single numbers, no distribution: use output=point"):
+        tiny_run("data=prices", "model=naive", "output=quantile")

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from src.diagnostics.lightning.log_writer import LogWriter
 
-GROUPS = ("data", "model", "pooling", "pooling_prior", "norm", "dropout", "optimizer")
+GROUPS = ("data", "model", "pooling", "pooling_prior", "norm", "dropout", "output", "optimizer")
 FIRST = {"model", "norm", "pooling", "pooling_prior", "seed"}
 """What is compared most: TensorBoard shows five columns until one asks for more."""
 METRICS = {
@@ -166,11 +166,12 @@ def series_cells(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
     test = report.get("test", {})
     if "series" not in test:
         return []
-    rows = [("series", "windows", *(f"{m}, {p}" for m in SERIES_METRICS for p in SERIES_PARTS))]
+    names = [name for name in SERIES_METRICS if name in test["model"]] or list(test["model"])
+    rows = [("series", "windows", *(f"{m}, {p}" for m in names for p in SERIES_PARTS))]
     rows.append(("---", *["---:"] * (len(rows[0]) - 1)))
     windows = sum(scores["windows"] for scores in test["series"].values())
     for ticker, scores in [*test["series"].items(), ("all", {**test, "windows": windows})]:
-        cells = (scores[part][name] for name in SERIES_METRICS for part in SERIES_PARTS.values())
+        cells = (scores[part][name] for name in names for part in SERIES_PARTS.values())
         rows.append((ticker, f"{scores['windows']}", *(f"{cell:.4g}" for cell in cells)))
     return rows
 

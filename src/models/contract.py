@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
-PARTS = frozenset({"pooling", "norm", "dropout"})
+PARTS = frozenset({"pooling", "norm", "dropout", "output"})
 """What a regressor can be composed of besides its model, each a group of conf/."""
 
 
@@ -29,7 +29,8 @@ class RegressorOutput(NamedTuple):
     """A prediction together with what is worth watching on the way to it.
 
     Attributes:
-        preds: Predictions in scaled target units, shape (B, K).
+        preds: Predictions in scaled target units, shape (B, K); of a distribution the parameters of
+            each, shape (B, K * P).
         weights: Pooling weights over time, shape (B, T) or (T,); None without a pooling.
         hidden: What went into the pooling, shape (B, T, D); None without an encoder.
     """

@@ -22,6 +22,7 @@ from src.models.contract import (
 )
 from src.models.masking import blank_padding, check_mask, last_real_step
 from src.models.norm import Norm
+from src.models.output import PointOutput
 from src.models.pooling import Pooling
 
 
@@ -38,6 +39,7 @@ def build_regressor(
     persistence: Persistence | None = None,
     history: History | None = None,
     num_outputs: int = 1,
+    output: PointOutput | None = None,
 ) -> nn.Module:
     """Compose a regressor from one option per part and the facts of the data.
 
@@ -56,6 +58,7 @@ def build_regressor(
         persistence: How "tomorrow = today" reads in the units of input and target.
         history: How windows show past closes; None where they do not.
         num_outputs: Numbers that are forecast from a window, K.
+        output: What is said of each of them; None for the number itself.
 
     Returns:
         A module that maps (B, T, F) and an optional mask (B, T) to a `RegressorOutput`.
@@ -63,7 +66,7 @@ def build_regressor(
     Raises:
         ValueError: If a part refuses its options or the facts it is given.
     """
-    uses = parts_used(model)
+    uses, output = parts_used(model), output or PointOutput()
     parts: dict[str, Any] = {}
     if "persistence" in uses:
         parts["persistence"] = persistence
@@ -78,6 +81,10 @@ def build_regressor(
             feature_std=feature_std,
             persistence=persistence,
         )
+    if "output" in uses:
+        parts["output"] = output
+    elif output.levels:
+        raise ValueError("this model forecasts single numbers, no distribution: use output=point")
     if "dropout" in uses:
         parts["dropout"] = DropoutRates.from_mapping(dropout)
     if "pooling" not in uses:
@@ -91,6 +98,7 @@ def build_regressor(
         pooling(encoder.output_size, context_length),
         input_dropout=parts["dropout"].input,
         num_outputs=num_outputs,
+        output=output,
     )
 
 
@@ -103,6 +111,7 @@ class SequenceRegressor(nn.Module):
         pooling: Maps (B, T, D) to one vector per window.
         input_dropout: Rate on the features after the norm, in [0, 1).
         num_outputs: Numbers that are forecast from a window, K.
+        output: What is said of each of them; None for the number itself.
     """
 
     uses = PARTS
@@ -115,13 +124,15 @@ class SequenceRegressor(nn.Module):
         *,
         input_dropout: float = 0.0,
         num_outputs: int = 1,
+        output: PointOutput | None = None,
     ) -> None:
         super().__init__()
+        self.output = output or PointOutput()
         self.norm = norm
         self.input_dropout = nn.Dropout(input_dropout)
         self.encoder = encoder
         self.pooling = pooling
-        self.head = nn.Linear(pooling.output_size, num_outputs)
+        self.head = nn.Linear(pooling.output_size, num_outputs * self.output.size)
 
     def forward(self, x_btf: Tensor, mask_bt: Tensor | None = None) -> RegressorOutput:
         """Predict every window.
@@ -131,7 +142,7 @@ class SequenceRegressor(nn.Module):
             mask_bt: True where a step is real, shape (B, T), bool. Padded steps may hold anything.
 
         Returns:
-            Predictions (B, K) in scaled target units, pooling weights, hidden states.
+            Predictions (B, K) or (B, K * P) in scaled target units, pooling weights, hidden states.
 
         Raises:
             ValueError: If the windows or the mask have another shape than announced, or a sample
@@ -148,7 +159,7 @@ class SequenceRegressor(nn.Module):
         normed_btf = self.input_dropout(self.norm(x_btf, mask_bt))
         hidden_btd = self.encoder(normed_btf, mask_bt)
         pooled_bd, weights = self.pooling(hidden_btd, mask_bt)
-        preds_bk = self.norm.undo(self.head(pooled_bd), x_btf, mask_bt)
+        preds_bk = self.output(self.head(pooled_bd), lambda p: self.norm.undo(p, x_btf, mask_bt))
         return RegressorOutput(preds_bk, weights, hidden_btd)
 
 
@@ -161,12 +172,13 @@ class LinearRegressor(nn.Module):
         norm: What is applied to the windows first.
         dropout: Rates; only `input` has a place to act.
         num_outputs: Numbers that are forecast from a window, K.
+        output: What is said of each of them; None for the number itself.
 
     Raises:
         ValueError: If a dropout rate other than `input` is above 0.
     """
 
-    uses = frozenset({"norm", "dropout", "num_outputs"})
+    uses = frozenset({"norm", "dropout", "num_outputs", "output"})
 
     def __init__(
         self,
@@ -176,8 +188,10 @@ class LinearRegressor(nn.Module):
         norm: Norm | None = None,
         dropout: DropoutRates = DropoutRates(),  # noqa: B008 - frozen, safe to share
         num_outputs: int = 1,
+        output: PointOutput | None = None,
     ) -> None:
         super().__init__()
+        self.output = output or PointOutput()
         if dropout.projection > 0 or dropout.encoder > 0:
             raise ValueError(
                 f"a linear model has neither projection nor encoder, got {dropout}; "
@@ -185,7 +199,7 @@ class LinearRegressor(nn.Module):
             )
         self.norm = norm if norm is not None else Norm(input_size)
         self.input_dropout = nn.Dropout(dropout.input)
-        self.head = nn.Linear(context_length * input_size, num_outputs)
+        self.head = nn.Linear(context_length * input_size, num_outputs * self.output.size)
 
     def forward(self, x_btf: Tensor, mask_bt: Tensor | None = None) -> RegressorOutput:
         """Predict from the flattened window; padded steps count as 0 after the norm.
@@ -195,15 +209,16 @@ class LinearRegressor(nn.Module):
             mask_bt: True where a step is real, shape (B, T).
 
         Returns:
-            Predictions (B, K), without weights and hidden states.
+            Predictions (B, K), or (B, K * P), without weights and hidden states.
         """
         if mask_bt is not None:
             x_btf = blank_padding(x_btf, mask_bt)
         normed_btf = self.norm(x_btf, mask_bt)
         if mask_bt is not None:
             normed_btf = torch.where(mask_bt.unsqueeze(-1), normed_btf, 0.0)
-        preds_bk = self.head(self.input_dropout(normed_btf).flatten(1))
-        return RegressorOutput(self.norm.undo(preds_bk, x_btf, mask_bt), None, None)
+        raw = self.head(self.input_dropout(normed_btf).flatten(1))
+        preds_bk = self.output(raw, lambda p: self.norm.undo(p, x_btf, mask_bt))
+        return RegressorOutput(preds_bk, None, None)
 
 
 class NaiveRegressor(nn.Module):

@@ -1,7 +1,7 @@
 """The scores of one run beside those of the forecast that needs no model, as tables and words."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from rich.table import Table
@@ -125,6 +125,43 @@ def steps_table(test: Mapping[str, Any], title: str = "Test scores") -> Table:
     """Return the scores of each step of a horizon, and over all, from `steps`."""
     headers = ["bars ahead", *series_headers(test)[1:]]
     return _parts_table(f"{title} by step", "", headers, series_rows(test, "steps"))
+
+
+def interval_table(intervals: Mapping[str, Any]) -> Table:
+    """Return how the intervals of a test part did: the model's own beside the conformal ones.
+
+    Args:
+        intervals: of report.json: `own` and `conformal`, either or both.
+    """
+    parts = {"conformal": intervals.get("conformal")}
+    parts["own"] = intervals.get("own", {}).get("intervals")
+    shown = {name: part for name, part in parts.items() if part}
+    table = titled("Intervals of the test part", "\n".join(_interval_caption(intervals, shown)))
+    table.add_column("should hold", justify="right")
+    for name in shown:
+        for header in (f"{name}: held", "worst year", "score"):
+            table.add_column(header, justify="right")
+    for level in sorted({level for part in shown.values() for level in part}, key=float):
+        cells = [f"{float(level):.0%}"]
+        for found in (part.get(level) for part in shown.values()):
+            cells += ["-"] * 3 if found is None else _interval_cells(found, float(level))
+        table.add_row(*cells)
+    return table
+
+
+def _interval_cells(found: Mapping[str, Any], level: float) -> list[str]:
+    year, share = max(found["by_year"].items(), key=lambda item: abs(item[1] - level))
+    return [f"{found['coverage']:.1%}", f"{share:.1%} ({year})", f"{found['interval_score']:.4g}"]
+
+
+def _interval_caption(intervals: Mapping[str, Any], shown: Mapping[str, Any]) -> Iterator[str]:
+    if own := intervals.get("own"):
+        yield f"CRPS {own['crps']:.4g}, pinball loss {own['pinball']:.4g}."
+    yield "score: interval score, less is better; it counts width and misses."
+    for name, part in shown.items():
+        level = max(part, key=float)
+        years = ", ".join(f"{year} {share:.1%}" for year, share in part[level]["by_year"].items())
+        yield f"{name}, {float(level):.0%} by year: {years}."
 
 
 def _parts_table(title: str, caption: str, headers: list[str], cells: list[list[str]]) -> Table:

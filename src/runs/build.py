@@ -20,6 +20,7 @@ from src.data.identity import identity_of
 from src.interventions.schedule import Schedule
 from src.models.contract import PARTS, parts_used
 from src.models.fitted.fitted import FittedRegressor
+from src.models.output import PointOutput
 from src.models.regressor import build_regressor
 from src.runs.checkpoint import AtomicCheckpointIO
 from src.runs.folder import CHECKPOINTS
@@ -94,6 +95,10 @@ def build_module(config: DictConfig, data: PriceDataModule | DataFacts) -> Regre
     """
     facts = data if isinstance(data, DataFacts) else DataFacts.of(data)
     encoder, pooling, norm = (build(config[group]) for group in ("model", "pooling", "norm"))
+    # A checkpoint of earlier times knows of no output.
+    output = build(config.output) if "output" in config else PointOutput()
+    if output.levels and facts.target.kind == "direction":
+        raise ValueError("data.target=direction forecasts a probability as it is: use output=point")
     with answered("model"):
         _refuse_too_large(encoder, facts, copies=1 if facts is data else _COPIES)
         model = build_regressor(
@@ -108,6 +113,7 @@ def build_module(config: DictConfig, data: PriceDataModule | DataFacts) -> Regre
             persistence=facts.persistence,
             history=facts.history,
             num_outputs=facts.target.num_outputs,
+            output=output,
         )
         if facts is not data and isinstance(model, FittedRegressor):
             model.refuse(facts.target.kind)
@@ -129,6 +135,7 @@ def build_module(config: DictConfig, data: PriceDataModule | DataFacts) -> Regre
             **({} if isinstance(data, DataFacts) else {"prices": identity_of(data.tables)}),
         },
         task=TASKS[facts.target_scaling.kind],
+        output=output,
     )
 
 

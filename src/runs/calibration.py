@@ -106,11 +106,12 @@ class Calibration:
         error = self.validation[rank - 1]
         return float(error) if error.ndim == 0 else error
 
-    def last_step(self) -> Calibration:
-        """Return the errors of the last of several steps, as those of one."""
+    def of_step(self, step: int) -> Calibration:
+        """Return the errors of one of several steps, counted from 1, as those of one."""
         if self.validation.ndim == 1:
             return self
-        return replace(self, validation=self.validation[:, -1], test=self.test[:, -1])
+        column = step - 1
+        return replace(self, validation=self.validation[:, column], test=self.test[:, column])
 
     def coverage(self, level: float) -> float:
         """Return the share of test forecasts whose outcome lay within the interval of `level`.
@@ -252,7 +253,7 @@ def _errors(
     for batch in loader:
         preds = module(batch.x.to(module.device)).cpu().double()
         reference = batch.reference.double()
-        predicted.append(datamodule.to_price(preds, reference, batch.series))
+        predicted.append(module.read(preds, reference, batch.series)[0])
         actual.append(batch.actual.double())
         rows.append(batch.index)
     came, forecast = (torch.cat(parts).squeeze(1).numpy()[counted] for parts in (actual, predicted))

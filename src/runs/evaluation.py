@@ -5,6 +5,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from src.runs.build import build_trainer
+from src.runs.interval_report import interval_report
 from src.runs.opening import open_run
 from src.runs.process import log_to_terminal
 from src.runs.run_report import scores_report
@@ -20,7 +21,8 @@ def score_run(ckpt_path: str, split: str, config: DictConfig) -> dict[str, Any]:
 
     Returns:
         The metrics of the `model`, of the `baseline` without one, and their `ratio`; of a run on
-        several series also under `series` by ticker, of several steps under `steps`.
+        several series also under `series` by ticker, of several steps under `steps`; of the test
+        part also how its `intervals` did.
 
     Raises:
         ValueError: the run cannot be opened, or there is no such split.
@@ -37,4 +39,7 @@ def score_run(ckpt_path: str, split: str, config: DictConfig) -> dict[str, Any]:
         raise ValueError(f"split must be one of {', '.join(loaders)}, got {split!r}")
     trainer = build_trainer(config, callbacks=[], folder=None)
     trainer.test(module, loaders[split](), verbose=False)
-    return scores_report(module, datamodule)
+    scores = scores_report(module, datamodule)
+    if split == "test" and (found := interval_report(module, datamodule, run.calibration)):
+        scores["intervals"] = found
+    return scores

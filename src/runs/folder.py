@@ -14,6 +14,8 @@ REPORT = "report.json"
 CONFIG = "config.yaml"
 CHECKPOINTS = "checkpoints"
 FORECASTS = "forecasts.csv"
+USUAL = ("none", "point")
+"""Options that go without saying in the name of a run."""
 FORECAST_PICTURE = "forecast.png"
 STORY_PICTURE = "story.png"
 RUN_FOLDER_VARIABLE = "PRICE_MODELS_RUN_FOLDER"
@@ -96,8 +98,8 @@ def run_name(choices: Mapping[str, str | None], overrides: list[str], seed: int)
     >>> run_name({"model": "lstm", "pooling": "last", "norm": "none"}, ["optimizer.lr=0.1"], 0)
     'lstm-last-lr=0.1-seed0'
     """
-    groups = ("model", "pooling", "pooling_prior", "norm", "dropout")
-    parts = [str(choices[group]) for group in groups if choices.get(group) not in (None, "none")]
+    groups = ("model", "pooling", "pooling_prior", "norm", "dropout", "output")
+    parts = [str(choices[group]) for group in groups if choices.get(group) not in (None, *USUAL)]
     unnamed = {"seed", "name", "log_dir", "resume", "experiment", *choices}
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")

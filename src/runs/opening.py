@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BUILT = ("data", "model", "pooling", "norm", "dropout", "optimizer")
+BUILT = ("data", "model", "pooling", "norm", "dropout", "output", "optimizer")
 """The groups of a stored config from which a run is built again."""
 
 
@@ -315,10 +315,12 @@ class Run(Record):
             ValueError: it forecasts several bars, a variance or a direction.
         """
         target = self.facts.target
-        if not target.is_price or target.horizon > 1:
+        output = (self.config.get("output") or {}).get("levels")
+        if not target.is_price or target.horizon > 1 or output:
+            shown = ", a distribution as output," if output else ""
             raise ValueError(
-                f"{what} takes a run that forecasts the next price; this one has data.target="
-                f"{target.kind} and data.horizon={target.horizon}"
+                f"{what} takes a run that forecasts the next price as a point; this one has{shown} "
+                f"data.target={target.kind} and data.horizon={target.horizon}"
             )
 
     @property

@@ -24,7 +24,7 @@ from src.reporting.run_ending import (
     next_lines,
     written_lines,
 )
-from src.reporting.score_tables import score_table, series_table, steps_table
+from src.reporting.score_tables import interval_table, score_table, series_table, steps_table
 from src.runs import stopping
 from src.runs.build import (
     build_callbacks,
@@ -48,6 +48,7 @@ from src.runs.folder import (
     remove_empty,
     run_name,
 )
+from src.runs.interval_report import interval_report
 from src.runs.last_state import LastState
 from src.runs.observers import failures
 from src.runs.opening import is_made_up, unquoted
@@ -273,6 +274,8 @@ def _record(run: _Started, page: RunPage) -> None:
         log.warning(warning)
     write_forecasts(run.folder, module, datamodule)
     calibration = rank_zero_only(write_calibration)(run.folder, module, datamodule)
+    if intervals := interval_report(module, datamodule, calibration):
+        report["intervals"] = intervals
     if run.trainer.loggers and run.trainer.is_global_zero:
         for ticker, picture in draw_forecasts(run.folder, module, datamodule, calibration).items():
             page.show(f"2_forecasts/{ticker}".rstrip("/"), picture)
@@ -291,6 +294,8 @@ def _print_ending(run: _Started, config: DictConfig) -> None:
         Terminal().print(series_table(test))
     if "steps" in test:
         Terminal().print(steps_table(test))
+    if "own" in report.get("intervals", {}):
+        Terminal().print(interval_table(report["intervals"]))
     gradients = list(gradient_lines(report))
     if config.get("sweep", {}).get("job") is not None:
         return say(*gradients[:1], f"run folder: {folder}")

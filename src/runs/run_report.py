@@ -295,7 +295,8 @@ def draw_forecasts(
     drawn = DRAWN.get(datamodule.target, PRICE)
     for ticker, every in list(forecasts_by_series(module, datamodule).items())[:MOST_PICTURES]:
         # Of a horizon the last step: a fan of each window would be a cloud.
-        part = [row for row in every if row.get("step", 1) == every[-1].get("step", 1)]
+        last = int(every[-1].get("step", 1))
+        part = [row for row in every if row.get("step", 1) == last]
         before, came, forecast = (
             np.array([row[key] for row in part]) for key in module.task.columns
         )
@@ -304,7 +305,7 @@ def draw_forecasts(
             rows = torch.tensor([int(row["row"]) for row in part])
             closes = datamodule.closes[rows_shown(rows, datamodule.context_length)]
             with suppress(ValueError):  # too few validation windows for so wide an interval
-                interval = calibration.last_step().interval(forecast, closes, SHOWN_LEVEL)
+                interval = calibration.of_step(last).interval(forecast, closes, SHOWN_LEVEL)
         dates = datamodule.dates[[int(row["row"]) for row in part]]
         step = step_of(datamodule.frequency)
         pictures[ticker] = forecast_figure(

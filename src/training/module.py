@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
+from src.models.output import PointOutput, read
 from src.training.finite import FiniteGradients
 from src.training.metrics import skill_score
 from src.training.tasks import PRICE, Metrics, Task
@@ -40,6 +41,7 @@ class RegressionModule(pl.LightningModule):
         prior: penalty on the pooling weights; None for none.
         hyperparameters: plain values saved in every checkpoint.
         task: how the kind of target is learnt and scored.
+        output: what the model says of each number that is forecast; None for the number itself.
 
     Attributes:
         scores: of the latest evaluation, by `model` and `baseline`.
@@ -68,12 +70,15 @@ class RegressionModule(pl.LightningModule):
         prior: Prior | None = None,
         hyperparameters: Mapping[str, Any] | None = None,
         task: Task = PRICE,
+        output: PointOutput | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.to_price = to_price
         self.prior = prior
         self.task = task
+        self.output = output or PointOutput()
+        self._loss = self.output.loss if self.output.levels else task.loss
         self.scores: dict[str, dict[str, float]] = {}
         self.forecasts: list[dict[str, float]] = []
         self.training_losses: list[dict[str, float]] = []
@@ -98,7 +103,10 @@ class RegressionModule(pl.LightningModule):
         )
 
     def forward(self, x_btf: Tensor) -> Tensor:
-        """Return scaled predictions (B, K), float32 or better, for windows (B, T, F)."""
+        """Return what the model says of windows (B, T, F), scaled, float32 or better.
+
+        Predictions (B, K); of a distribution the parameters of each (B, K * P).
+        """
         # After 64-true the layers are float64, and windows straight from the data are not.
         return _at_least_float32(self.model(x_btf.to(self.dtype)).preds)
 
@@ -151,10 +159,12 @@ class RegressionModule(pl.LightningModule):
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
         """Add one batch to the test metrics and keep its forecasts."""
-        forecast = self._evaluate(batch, "test")
+        forecast, quantiles = self._evaluate(batch, "test")
         step = torch.arange(1, forecast.shape[1] + 1)
         row = (batch.index.unsqueeze(1), step, batch.reference, batch.actual, forecast)
         each = [column.cpu().double().expand(forecast.shape).flatten() for column in row]
+        if quantiles is not None:
+            each += quantiles.cpu().double().flatten(0, 1).unbind(1)
         self._test_rows.append(torch.stack(each, dim=1))
 
     def on_validation_epoch_end(self) -> None:
@@ -166,9 +176,9 @@ class RegressionModule(pl.LightningModule):
         self._log_scores("test")
         rows = torch.cat(self._test_rows)
         self._test_rows.clear()
-        keys = ["row", "step", *self.task.columns]
+        keys = ["row", "step", *self.task.columns, *(f"q{level:g}" for level in self.output.levels)]
         if not (rows[:, 1] > 1).any():
-            keys, rows = [keys[0], *keys[2:]], rows[:, [0, 2, 3, 4]]
+            keys, rows = [keys[0], *keys[2:]], torch.cat([rows[:, :1], rows[:, 2:]], dim=1)
         ordered = rows[rows[:, 0].argsort(stable=True)].tolist()
         self.forecasts = [dict(zip(keys, row, strict=True)) for row in ordered]
 
@@ -187,18 +197,30 @@ class RegressionModule(pl.LightningModule):
     def _losses(self, batch: Any) -> tuple[Tensor, Tensor]:
         """Return the loss to minimise and the prior's part of it, both scalars."""
         output = self.model(batch.x)
-        loss = self.task.loss(_at_least_float32(output.preds), batch.y)
+        loss = self._loss(_at_least_float32(output.preds), batch.y)
         if self.prior is None or output.weights is None:
             return loss, loss.new_zeros(())
         aux_loss = self.prior.loss(_at_least_float32(output.weights))
         return loss + aux_loss, aux_loss
 
-    def _evaluate(self, batch: Any, stage: str) -> Tensor:
+    def _evaluate(self, batch: Any, stage: str) -> tuple[Tensor, Tensor | None]:
         preds = self(batch.x)
-        self._eval_losses.append(self.task.loss(preds, batch.y, reduction="none").flatten())
-        forecast = self.to_price(preds, batch.reference, batch.series)
+        self._eval_losses.append(self._loss(preds, batch.y, reduction="none").flatten())
+        forecast, quantiles = self.read(preds, batch.reference, batch.series)
         self._metrics(stage).update(forecast, batch.reference, batch.actual)
-        return forecast
+        return forecast, quantiles
+
+    def read(
+        self, preds: Tensor, reference: Tensor, series: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return what is forecast (B, K) and its quantiles (B, K, L), if any, in its unit.
+
+        Args:
+            preds: what `forward` returned.
+            reference: of each window (B, 1).
+            series: which of several each window is of (B,).
+        """
+        return read(self.output, preds, lambda one: self.to_price(one, reference, series))
 
     def _metrics(self, stage: str) -> Metrics:
         return self.val_metrics if stage == "val" else self.test_metrics

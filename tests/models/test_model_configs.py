@@ -89,7 +89,7 @@ def test_naive_needs_nothing_but_the_persistence():
 @pytest.mark.parametrize("group", ["model", "pooling", "norm"])
 def test_yaml_files_spell_out_every_option_of_what_they_build(group):
     from_builder = {"dropout", "norm", "feature_mean", "feature_std", "persistence"}
-    from_builder |= {"history", "num_outputs"}
+    from_builder |= {"history", "num_outputs", "output"}
     of_other_cells = {"gru": {"forget_bias"}, "rnn": {"forget_bias"}}
     for option in options(group):
         config = load(group, option)
