@@ -28,7 +28,7 @@ _FURTHER = {
     "optimizer": {f"torch.optim.{name}": True for name in ("NAdam", "RAdam", "RMSprop")},
     "callbacks": {
         f"lightning.pytorch.callbacks.{name}": False
-        for name in ("LearningRateMonitor", "TQDMProgressBar")
+        for name in ("LearningRateMonitor", "TQDMProgressBar", "RichProgressBar")
     },
 }
 
