@@ -3,13 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help setup setup-dev train sweep claims claims-quick test test-full torture lint tensorboard clean
+.PHONY: help setup setup-dev train sweep claims claims-quick verdict verdict-quick test test-full torture lint tensorboard clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 
 # Processes side by side would fight for cores, and a number to repeat needs the same sums.
-test test-full claims claims-quick benchmark-%: export OMP_NUM_THREADS ?= 1
+test test-full claims claims-quick verdict verdict-quick benchmark-%: export OMP_NUM_THREADS ?= 1
 
 setup: $(VENV)/.installed ## Make .venv and install, with the versions of constraints.txt
 
@@ -37,6 +37,14 @@ claims: setup-dev ## Settle the 17 claims: 875 runs, two hours by estimate; RESU
 claims-quick: setup-dev ## The direction of each verdict in some twenty minutes
 	$(BIN)/python -m src.train -m sweep=claims_quick log_dir=lightning_logs/claims_quick hydra/launcher=joblib sweep.resume=$(or $(RESUME),false)
 	$(BIN)/python -m benchmarks.claims lightning_logs/claims_quick --out lightning_logs/claims_quick
+
+verdict: setup-dev ## What can be predicted, by how much, and is it chance: half an hour; SIZE=middle is half of it
+	$(BIN)/python -m benchmarks.verdict --size $(or $(SIZE),full) --write
+	$(BIN)/python -m src.report verdict
+
+verdict-quick: setup-dev ## The direction of it in five minutes, in lightning_logs/verdict_quick
+	$(BIN)/python -m benchmarks.verdict --size quick --write --out lightning_logs/verdict_quick
+	$(BIN)/python -m src.report lightning_logs/verdict_quick/verdict.csv.gz
 
 test: setup-dev ## Run the default tests: about four minutes on two cores
 	$(BIN)/python -m pytest -m 'not slow' --numprocesses 2

@@ -1,0 +1,1 @@
+"""What can be predicted: forecasts of many models, years that none of them had seen."""

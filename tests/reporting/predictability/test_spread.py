@@ -1,0 +1,74 @@
+"""The errors of the year before, laid around a forecast."""
+
+import numpy as np
+import pytest
+
+from src.reporting.predictability.spread import Spread, spread, volatility
+
+
+def test_a_forecast_has_the_errors_that_were_known_and_no_others():
+    # Forecasts of two bars: what came of row 1 is known after row 2's bar, so at row 3.
+    got = spread([0.0] * 5, [1.0, 2.0, 3.0, 4.0, 5.0], horizon=2, errors=2)
+    assert got.first == 3
+    assert got.samples.tolist() == [[1.0, 2.0], [2.0, 3.0]]
+
+
+def test_no_distribution_knows_what_is_to_come():
+    rng = np.random.default_rng(0)
+    forecast, actual = rng.normal(size=(2, 80))
+    for horizon in (1, 5):
+        whole = spread(forecast, actual, horizon=horizon, errors=20)
+        later = actual.copy()
+        later[50:] = 1e9
+        cut = spread(forecast, later, horizon=horizon, errors=20)
+        known = 50 + horizon - whole.first
+        assert np.array_equal(whole.samples[:known], cut.samples[:known])
+        assert not np.array_equal(whole.samples[known], cut.samples[known])
+
+
+def test_errors_are_in_units_of_the_volatility_of_their_time():
+    got = spread([1.0, 1.0, 1.0], [2.0, 3.0, 0.0], scale=[1.0, 2.0, 10.0], errors=2)
+    assert got.samples.tolist() == [[11.0, 11.0]]
+
+
+def test_the_score_of_two_samples_by_hand():
+    # |0 - 1| and |4 - 1| average 2; half the mean distance of two draws is 1.
+    two = Spread(0, np.array([[0.0, 4.0]]))
+    assert two.crps([1.0]).tolist() == [1.0]
+
+
+def test_the_score_is_smallest_around_what_comes():
+    rng = np.random.default_rng(1)
+    right = Spread(0, np.sort(rng.normal(0.0, 1.0, (2000, 100)), axis=1))
+    came = rng.normal(0.0, 1.0, 2000)
+    moved, wide = (Spread(0, right.samples * a + b) for a, b in ((1, 0.5), (2, 0)))
+    assert right.crps(came).mean() < min(moved.crps(came).mean(), wide.crps(came).mean())
+
+
+def test_an_interval_holds_as_often_as_it_says():
+    rng = np.random.default_rng(2)
+    came = rng.standard_t(4, 20_000)
+    own = spread(np.zeros_like(came), came, errors=252)
+    for level in (0.5, 0.8, 0.95):
+        low, high = own.interval(level)
+        held = np.mean((low <= came[own.first :]) & (came[own.first :] <= high))
+        assert held == pytest.approx(level, abs=0.01)
+
+
+def test_a_probability_is_never_certain():
+    own = Spread(0, np.array([[1.0, 2.0, 3.0], [-3.0, -2.0, 1.0]]))
+    assert own.above().tolist() == [3.5 / 4, 1.5 / 4]
+
+
+def test_volatility_is_known_before_the_bar_and_grows_with_the_root_of_the_horizon():
+    closes = 100 * np.exp(np.cumsum(np.random.default_rng(3).normal(0, 0.01, 300)))
+    one = volatility(closes)
+    assert one[-1] == pytest.approx(0.01, rel=0.5)
+    assert volatility(closes[:200])[-1] == one[199]
+    assert volatility(closes, 4) == pytest.approx(2 * one)
+    assert (volatility([5.0, 5.0, 5.0]) > 0).all()
+
+
+def test_too_few_errors_are_refused():
+    with pytest.raises(ValueError, match="more than 252, to have 252 errors, got 10"):
+        spread(np.zeros(10), np.zeros(10))

@@ -1,0 +1,129 @@
+"""Each word of the verdict can come out, and comes where the numbers say so."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from src.reporting.predictability.scores import Against, judge
+from src.reporting.predictability.tables import bad_years, off, overview, years_table
+from src.reporting.predictability.words import (
+    ASKED,
+    Rival,
+    change_words,
+    coverage_words,
+    gain_words,
+    headline,
+    plain_words,
+    rival_list,
+    rival_words,
+    rivals,
+)
+from tests.reporting.predictability.fabricate import kept
+
+RETURN, DIRECTION, VOLATILITY = ASKED
+
+
+def test_nothing_is_said_of_returns_that_nothing_predicts():
+    judged = [judge(kept(skill=0.0))]
+    assert headline(RETURN, judged).startswith(
+        "**How far an index will rise or fall: no.** Nothing"
+    )
+    assert gain_words(RETURN, judged)[0].startswith(
+        "S&P 500, 1 day: nothing told from the naive forecast; least by"
+    )
+
+
+def test_what_predicts_is_named_with_its_size():
+    judged = [judge(kept("volatility_1", skill=0.7)), judge(kept("volatility_5", skill=0.7))]
+    words = headline(VOLATILITY, judged)
+    assert words.startswith("**How much it will swing: yes.** Best by har: it loses")
+    assert "in 2 of 2 cases beyond chance" in words
+    assert "best by har" in gain_words(VOLATILITY, judged)[0]
+
+
+def test_some_questions_of_several_are_in_part():
+    judged = [judge(kept("return_1", skill=0.6)), judge(kept("return_5", skill=0.0))]
+    words = headline(RETURN, judged)
+    assert words.startswith("**How far an index will rise or fall: in part.**")
+    assert "in 1 of 2 cases" in words
+
+
+def test_a_sure_gain_of_next_to_nothing_is_hardly_one():
+    own = kept("return_1", skill=0.0, days=1500)
+    forecasts = {"naive": own.forecasts["naive"], "ridge": 0.002 * own.actual}
+    judged = [judge(replace(own, forecasts=forecasts))]
+    assert "yes, but hardly.**" in headline(RETURN, judged)
+
+
+def test_what_cannot_be_told_from_the_best_is_named_beside_it():
+    own = kept("direction_1", skill=0.6)
+    twin = {**own.forecasts, "arima": own.forecasts["har"] + 1e-9}
+    judged = [judge(replace(own, forecasts=twin))]
+    assert "cannot be told from it)" in headline(DIRECTION, judged)
+
+
+def rival(relative: float, p_value: float) -> Rival:
+    own = Against(relative, relative - 0.05, relative + 0.05, p_value)
+    return Rival("lstm", "S&P 500, 1 day:", own, p_value)
+
+
+@pytest.mark.parametrize(
+    ("found", "head", "verdict"),
+    [
+        ([rival(-0.1, 0.001)], "yes.**", "beats HAR"),
+        ([rival(0.1, 0.001)], "no.**", "loses to HAR"),
+        ([rival(-0.01, 0.4)], "no.**", "cannot be told from HAR"),
+        ([rival(-0.1, 0.001), rival(0.1, 0.3)], "in part.**", "beats HAR"),
+    ],
+)
+def test_our_networks_beside_har(found, head, verdict):
+    assert f"classical model of swings: {head}" in rival_words(found)
+    assert verdict in rival_list(found)[0]
+
+
+def test_our_networks_are_compared_with_har_where_both_are():
+    found = rivals([judge(kept("volatility_1", skill=0.9))])
+    assert [one.verdict for one in found] == ["loses to HAR"]
+    assert rival_words([]) == ""
+
+
+def test_intervals_meet_the_goal_or_miss_it():
+    calm = judge(kept(skill=0.0, days=2000))
+    assert "days: yes.**" in coverage_words([calm])
+    forced = {name: {0.95: np.zeros(10, bool)} for name in calm.spreads}
+    none = replace(calm, covered=forced)
+    assert "days: no.** They held on 0.0% of them, within the goal in 0 of 4" in coverage_words(
+        [none]
+    )
+    assert "days: in part.**" in coverage_words([none, calm])
+
+
+def test_years_in_which_intervals_fail_are_named():
+    own = judge(kept(skill=0.0, days=1000))
+    years = np.array([date[:4] for date in own.kept.date])
+    held = {name: {0.95: years != "2011"} for name in own.spreads}
+    failed = replace(own, covered=held)
+    assert 2011 in bad_years([failed])
+    assert any(row[0] == "2011" and row[1] == "0.0%*" for row in years_table([failed]).rows)
+    assert off(0.90, 252)
+    assert not off(0.94, 252)
+
+
+def test_changes_are_said_with_their_interval():
+    assert change_words(Against(-0.2, -0.25, -0.15, 0.0)) == (
+        "20.0% less loss (95% interval 15.0% to 25.0% less)"
+    )
+    assert change_words(Against(0.2, 0.15, 0.25, 0.0)) == (
+        "20.0% more loss (95% interval 15.0% to 25.0% more)"
+    )
+
+
+def test_the_paragraph_says_what_is_predictable_by_which_model_and_how_surely():
+    judged = [judge(kept(key, 0.6)) for key in ("return_1", "direction_1", "volatility_1")]
+    words = plain_words(judged)
+    for part in ("rise or fall", "Whether", "swing", "HAR", "95% intervals", "chance"):
+        assert part in words
+    rows = overview(judged, "sp500").rows
+    assert [row[0] for row in rows] == ["naive", "ridge", "har", "lstm"]
+    assert rows[0][1] == "1.000"
