@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from .causes import CAUSES, Candidate, Cause, Experiment
+from .causes.cause import find_nothing
 from .checks import list_checks
 from .findings import Diagnosis, Finding, without_alarm_for
 from .isolation import untouched
@@ -72,7 +73,7 @@ def diagnose(
     with untouched(model):
         experiment = Experiment(model, taken, loss_fn, optimizers, symptoms)
         proved = [prove(experiment, candidate) for candidate in candidates]
-        tried, failures = find_by_trial(experiment)
+        tried, failures = find_by_trial(experiment, proved)
     proved += tried
     findings = without_alarm_for(rank(proved), rare_features)
     return Diagnosis(
@@ -109,20 +110,40 @@ def prove(experiment: Experiment, finding: Finding) -> Finding:
     return replace(finding, confirmed=confirmed, evidence={**finding.evidence, **evidence})
 
 
-def find_by_trial(experiment: Experiment) -> tuple[list[Finding], dict[str, str]]:
+def find_by_trial(
+    experiment: Experiment, proved: Sequence[Finding] = ()
+) -> tuple[list[Finding], dict[str, str]]:
     """Step 4: train copies for what no replay shows.
+
+    Args:
+        experiment: The model, the batches and how to replay them.
+        proved: Findings of a replay; neither they nor what they bring about are looked for again.
 
     Returns:
         The findings, and of each cause for which no copy could be trained why not.
     """
     found, failures = [], {}
+    roots = [f for f in rank(proved) if f.confirmed and not f.benign]
+    known = {finding.cause for finding in roots}
     for cause in CAUSES.values():
+        if cause.find_by_trial is find_nothing or cause.name in known:
+            continue
+        if root := next((f.cause for f in roots if _explains(f, cause)), ""):
+            failures[cause.name] = f"{root} would bring it about"
+            continue
         try:
             found += [_named(cause, candidate) for candidate in cause.find_by_trial(experiment)]
         except Exception as error:
             told = f"{type(error).__name__}: {error}".splitlines()[0][:200]
             failures[cause.name] = f"no copy could be trained: {told}"
     return found, failures
+
+
+def _explains(root: Finding, cause: Cause) -> bool:
+    """Return whether a finding would leave no place to a cause, in whatever form it was found."""
+    own = CAUSES[root.cause].standing(root)
+    forms = (cause, *cause.variants)
+    return all(own.rank < form.rank and own.brings_about(form) for form in forms)
 
 
 def _named(cause: Cause, candidate: Candidate) -> Finding:

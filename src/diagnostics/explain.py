@@ -35,6 +35,8 @@ def parts(cause: Cause) -> Iterator[tuple[str, str]]:
         yield "proved", _summary(cause.prove)
     elif by_trial:
         yield "proved", "The trial that finds it is the proof."
+    if not by_trial and cause.find_by_trial is not find_nothing:
+        yield "at a low dose", _summary(cause.find_by_trial)
     if cause.needs:
         yield "needs", " ".join(_summary(need) for need in cause.needs)
     yield "confused with", cause.confused_with

@@ -11,7 +11,8 @@ of it: the table below, the names that a `Finding` accepts and the order of find
 declarations. `rank` is a free number between those of its neighbours on the way from root to
 consequence; `explains` names causes or groups that need no finding of their own once this one is
 there. What no replay shows and only training a copy does, such as a learning rate, has a
-`find_by_trial` in place of both functions.
+`find_by_trial` in place of both functions, or beside them for doses too low for a replay to tell:
+it compares a remedy with none by `experiment.judge`.
 """
 
 import pkgutil

@@ -1,8 +1,6 @@
-"""Where causes are proved: replay one batch with something changed, or train a copy a little."""
+"""Where causes are proved: replay one batch with something changed."""
 
 import copy
-import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
@@ -12,16 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..isolation import copyable, redraw, seeded
-from ..symptoms.replay import LossFunction, held_by
+from ..isolation import copyable, seeded
+from ..symptoms.replay import LossFunction
 from ..symptoms.structure import same_state
 from ..symptoms.symptoms import Symptoms
+from .courses import Courses
+from .harm import Judge
 
 Change = Callable[[Tensor], Tensor]
-TRIAL_STEPS = 16
-"""Steps of a trial training."""
-LONG_TRIAL, SLOW_STEP = 60, 0.03
-"""Steps of a longer one, for models of which one step takes fewer seconds of CPU time than this."""
 
 
 class Outcome(NamedTuple):
@@ -59,27 +55,6 @@ class RewrittenCalls(TorchFunctionMode):
 def widened(grad: Tensor) -> Tensor:
     """Return a half-precision gradient in float32, so that taking out a scale loses nothing."""
     return grad.float() if grad.element_size() < 4 else grad
-
-
-def update_ratio(before: Tensor, after: Tensor) -> float:
-    """Return the size of one step relative to the weight: |after - before| / |before|.
-
-    Args:
-        before: Weight before the step.
-        after: The same weight after it.
-
-    Returns:
-        The ratio of norms; infinite when a zero weight moved, 0 when nothing moved. About 1e-3 is
-        usual.
-
-    >>> round(update_ratio(torch.tensor([3.0, 4.0]), torch.tensor([3.0, 4.05])), 6)
-    0.01
-    """
-    old, new = before.detach().double(), after.detach().double()
-    step, size = (float(torch.linalg.vector_norm(tensor)) for tensor in (new - old, old))
-    if step == 0:
-        return 0.0
-    return step / size if size else float("inf")
 
 
 class Experiment:
@@ -144,6 +119,16 @@ class Experiment:
         return Outcome(float(loss.detach()), dense)
 
     @cached_property
+    def courses(self) -> Courses:
+        """Short trainings of copies."""
+        return Courses(self)
+
+    @cached_property
+    def judge(self) -> Judge:
+        """Where remedies are compared."""
+        return Judge(self)
+
+    @cached_property
     def baseline(self) -> Outcome:
         """The first batch replayed with nothing changed."""
         return self.replay()
@@ -196,103 +181,29 @@ class Experiment:
         return model, optimizers
 
     def step(
-        self, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer], batch: int = 0
+        self,
+        model: nn.Module,
+        optimizers: Sequence[torch.optim.Optimizer],
+        batch: int = 0,
+        clips: bool = True,
     ) -> Outcome:
-        """Take one clipped optimiser step of a copy, and return the replay it came from."""
+        """Take one optimiser step of a copy, and return the replay it came from.
+
+        Args:
+            model: A copy.
+            optimizers: Those that hold its parameters.
+            batch: Which batch.
+            clips: Whether its gradients are clipped as the program does.
+        """
         outcome = self.replay(model, batch=batch)
         for name, parameter in model.named_parameters():
             grad = outcome.grads.get(name)
             parameter.grad = None if grad is None else grad.to(parameter.dtype)
-        if self.context.clip_norm:
+        if self.context.clip_norm and clips:
             nn.utils.clip_grad_norm_(model.parameters(), self.context.clip_norm)
-        if self.context.clip_value:
+        if self.context.clip_value and clips:
             nn.utils.clip_grad_value_(model.parameters(), self.context.clip_value)
         with seeded(batch):
             for optimizer in optimizers:
                 optimizer.step()
         return outcome
-
-    @property
-    def rates(self) -> list[float]:
-        """Learning rate of every group, as it is once its warm-up is over."""
-        return [
-            max(float(g["lr"]), float(g.get("initial_lr", 0.0)), self.context.base_lr or 0.0)
-            for optimizer in self.optimizers
-            for g in optimizer.param_groups
-        ]
-
-    def copy_for_trial(
-        self, rates: Sequence[float], fresh: bool
-    ) -> tuple[nn.Module, list[torch.optim.Optimizer]]:
-        """Copy model and optimisers, at the given rates.
-
-        Args:
-            rates: Learning rate per group, over all optimisers.
-            fresh: Whether to draw all weights afresh and to forget the optimisers' state.
-        """
-        model, optimizers = self.copy_all()
-        if fresh:
-            redraw(model)
-            for optimizer in optimizers:
-                optimizer.state.clear()
-        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
-        for group, rate in zip(groups, rates, strict=True):
-            group["lr"] = rate
-        return model, optimizers
-
-    def train_copy(
-        self, rates: Sequence[float], fresh: bool, steps: int = TRIAL_STEPS
-    ) -> list[float]:
-        """Train a copy for a few steps and return the loss before each of them."""
-        return self._train(*self.copy_for_trial(rates, fresh), steps)
-
-    def loss_after_steps(self, change: Callable[[nn.Module], None]) -> float:
-        """Change a copy, train it a little, and return its mean loss at the end.
-
-        Args:
-            change: Applied to the copy.
-        """
-        model, optimizers = self.copy_all()
-        change(model)
-        optimizers = optimizers or [torch.optim.Adam(model.parameters(), 1e-3)]
-        losses = self._train(model, optimizers, self.affordable_steps)
-        last = losses[-max(len(losses) // 4, 1) :]
-        return sum(last) / len(last)
-
-    def _train(
-        self, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer], steps: int
-    ) -> list[float]:
-        """Train for a few steps, or until the loss is not finite."""
-        losses: list[float] = []
-        for step in range(steps):
-            losses.append(self.step(model, optimizers, batch=step % len(self.batches)).loss)
-            if not math.isfinite(losses[-1]):
-                return losses + [losses[-1]] * (steps - len(losses))
-        return losses
-
-    @cached_property
-    def affordable_steps(self) -> int:
-        """Steps of a longer trial: few where one step takes long."""
-        start = time.process_time()  # other programs on the machine change no diagnosis
-        self.replay()
-        return LONG_TRIAL if time.process_time() - start < SLOW_STEP else TRIAL_STEPS
-
-    @cached_property
-    def first_steps(self) -> tuple[float, float]:
-        """Median update-to-weight ratio of one step of a fresh copy, and of one as found."""
-        return self._first_step(fresh=True), self._first_step(fresh=False)
-
-    def _first_step(self, fresh: bool) -> float:
-        """Return the median update-to-weight ratio of one step; 0 if nothing can move."""
-        model, optimizers = self.copy_for_trial(self.rates, fresh)
-        before = {name: p.detach().clone() for name, p in model.named_parameters()}
-        grads = self.step(model, optimizers).grads
-        held = held_by(*optimizers)
-        ratios = [
-            update_ratio(before[name], parameter)
-            for name, parameter in model.named_parameters()
-            if parameter.dim() > 1 and parameter in held and name in grads
-            if before[name].any() and bool(grads[name].any())
-        ]
-        finite = [ratio for ratio in ratios if math.isfinite(ratio)]
-        return float(torch.tensor(finite).median()) if finite else 0.0

@@ -1,5 +1,6 @@
 """Causes that sit between layers or steps: gradients that fade or grow on the way back."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -8,9 +9,10 @@ from torch import Tensor
 from ..memory import reach
 from ..symptoms.function_calls import SQUASHING
 from ..symptoms.symptoms import ModuleSymptoms, Symptoms
-from .cause import Candidate, Cause, Verdict, at_module
+from .cause import Candidate, Cause, Variant, Verdict, at_module
 from .experiment import Experiment, RewrittenCalls
 from .gain import lower_gain, weight_gain
+from .harm import Remedy
 
 FADED = 1e-4
 """Flow at the earliest layer over that at the latest, below which a gradient has vanished."""
@@ -21,6 +23,7 @@ LONG, REMEMBERED = 100, 0.2
 GROWN_OVER_TIME, GROWN_BY_GAIN, GAIN = 30.0, 3.0, 1.5
 """Largest over latest influence of a time step, above which a recurrent gradient explodes: by
 itself, or, as a weaker sign, with recurrent weights of this gain (0.6 is usual)."""
+STRAIGHTER = "Use residual connections, normalisation or a rectified activation between layers."
 FORGOTTEN = 1e-3
 """Relative change of the loss when forgotten steps are blanked, up to which they do not matter."""
 
@@ -121,9 +124,8 @@ def find_vanishing(symptoms: Symptoms) -> list[Candidate]:
             "layers": len(path),
             "first_layer": path[0].name,
         }
-        remedy = "Use residual connections, normalisation or a rectified activation between layers."
         place = _midway(path).name
-        found.append(at_module(symptoms, place, fraction=1.0, evidence=faded, remedy=remedy))
+        found.append(at_module(symptoms, place, fraction=1.0, evidence=faded, remedy=STRAIGHTER))
     return found
 
 
@@ -171,6 +173,27 @@ def _forget_early_steps(experiment: Experiment, candidate: Candidate) -> Verdict
     return abs(after - before) <= FORGOTTEN * abs(before), {"before": before, "after": after}
 
 
+def try_without_sigmoids(experiment: Experiment) -> list[Candidate]:
+    """Train copies with hidden sigmoids, each of which takes three quarters, and without them."""
+    symptoms = experiment.symptoms
+    outputs = {loss.producer for loss in symptoms.losses}
+    found = [a for a in symptoms.activations if a.function == "sigmoid"]
+    hidden = [a for a in found if not {a.caller, a.producer} & outputs]
+    if not hidden or len(hidden) < len(found) or not experiment.judge.can_tell:
+        return []
+    worth = experiment.judge.worth(Remedy(mode=partial(RewrittenCalls, _without_sigmoid)))
+    if not worth.is_harmful:
+        return []
+    first, last = hidden[0], hidden[-1]
+    evidence = {"sigmoids": len(hidden), "last": last.caller or last.producer, **worth.evidence}
+    claims = {"fraction": 1.0, "confirmed": True, "evidence": evidence, "remedy": STRAIGHTER}
+    return [at_module(symptoms, first.producer or first.caller, **claims)]
+
+
+def _without_sigmoid(name: str, _: Any, args: Any, kwargs: Any) -> Any:
+    return args[0] * 1.0 if name == "sigmoid" and args else NotImplemented
+
+
 VANISHING = Cause(
     name="vanishing",
     meaning="gradients that fade on the way back",
@@ -179,7 +202,17 @@ VANISHING = Cause(
     ),
     rank=210,
     group="flow",
+    variants=(
+        Variant(
+            name="vanishing.harmful",  # where it was shown to hurt, flat units follow from it
+            rank=186,
+            group="flow",
+            explains=("units", "learning_rate_too_low"),
+            applies=lambda candidate: "harm" in candidate.evidence,
+        ),
+    ),
     find=find_vanishing,
+    find_by_trial=try_without_sigmoids,
     prove=straighten,
     explains=("units", "learning_rate_too_low"),
 )

@@ -2,22 +2,31 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..isolation import redraw
 from ..symptoms.function_calls import SQUASHING
 from ..symptoms.symptoms import Symptoms
-from .cause import Candidate, Cause, Verdict, at_module, at_parameter
+from .cause import Candidate, Cause, Variant, Verdict, at_module, at_parameter
 from .experiment import Experiment, Outcome
+from .harm import AS_IS, Remedy
 from .weights import REINITIALISE, is_matrix
 
 LARGE = 4.0
 """rms(weight) * sqrt(fan_in) from which on a weight is too large; 0.6 to 1.5 is usual."""
+SUSPECT = 1.5
+"""The same, by itself and over that of a fresh weight, from which on fresh ones are tried."""
 LITTLE = 0.1
 """Skill below which a model has learned nothing yet that could be undone."""
 BETTER = 0.95
 """Loss after a short training with the weights lowered over that without, up to which it helps."""
+FLAT_FROM = 2.0
+"""Size of pre-activations from which on most of a sigmoid or tanh is flat."""
 FLAT_SHARE, FLAT_GATES = 0.65, 0.5
 """Share of pre-activations that must be on the flat part of a sigmoid or tanh (0.6 is seen in
 classifiers that train well), and of those of a recurrent layer's gates, which have to stay open."""
@@ -108,10 +117,43 @@ def lower_large_gains(experiment: Experiment, candidate: Candidate) -> Verdict:
     is_fresh = experiment.symptoms.skill < LITTLE
     if not changed or is_fresh or not math.isfinite(experiment.baseline.norm):
         return changed, evidence
-    here = experiment.loss_after_steps(lambda model: None)
-    lowered = experiment.loss_after_steps(lambda model: _lower(model, candidate.module, LARGE))
+    here = experiment.courses.loss_after_steps(lambda model: None)
+    lowered = experiment.courses.loss_after_steps(
+        lambda model: _lower(model, candidate.module, LARGE)
+    )
     evidence = {**evidence, "trained_before": here, "trained_after": lowered}
     return not lowered > BETTER * here, evidence
+
+
+def try_usual_gains(experiment: Experiment) -> list[Candidate]:
+    """Train fresh copies with weights as large as those found, and as large as they are drawn."""
+    symptoms, fresh = experiment.symptoms, experiment.copy()
+    if not experiment.judge.can_tell:
+        return []
+    redraw(fresh)
+    drawn = dict(fresh.named_parameters())
+    gains = {
+        p.name: weight_gain(p.weight) / max(weight_gain(drawn[p.name]), 1e-12)
+        for p in symptoms.parameters.values()
+        if is_matrix(symptoms, p) and p.name in drawn and weight_gain(p.weight) >= SUSPECT
+    }
+    worst = max(gains, key=lambda name: gains[name], default="")
+    if not worst or not SUSPECT <= gains[worst] < math.inf:
+        return []
+    worth = experiment.judge.worth(AS_IS, Remedy(partial(_enlarge, gains=gains)))
+    if not worth.is_harmful:
+        return []
+    parameter = symptoms.parameters[worst]
+    evidence = {"gain": weight_gain(parameter.weight), "over_usual": gains[worst]}
+    claims = {"fraction": 1.0, "confirmed": True, "remedy": REINITIALISE}
+    return [at_parameter(parameter, evidence={**evidence, **worth.evidence}, **claims)]
+
+
+def _enlarge(model: nn.Module, gains: Mapping[str, float]) -> None:
+    """Multiply weights by their gain over that of fresh ones."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.mul_(gains.get(name, 1.0))
 
 
 LARGE_INIT = Cause(
@@ -123,6 +165,7 @@ LARGE_INIT = Cause(
     rank=170,
     group="weights",
     find=find_large_init,
+    find_by_trial=try_usual_gains,
     prove=lower_large_gains,
     explains=("units", "flow", "nonfinite.inside", "learning_rate_too_low"),
 )
@@ -155,7 +198,9 @@ def find_saturated(symptoms: Symptoms) -> list[Candidate]:
             for layer in layers
         )
         if worst >= FLAT_GATES:
-            found.append(_saturated(symptoms, module.name, worst, {"flat_share": worst, **gates}))
+            evidence = {"flat_share": worst, **gates}
+            gated = _saturated(symptoms, module.name, worst, evidence)
+            found.append(replace(gated, benign=symptoms.has_learned))  # gates close as it learns
     return found
 
 
@@ -179,7 +224,22 @@ def scale_preactivations(experiment: Experiment, candidate: Candidate) -> Verdic
         return lower_gain(experiment, candidate)
     before = experiment.baseline
     with experiment.output_changed(candidate.module, lambda output: output / size):
-        return _compare(before, experiment.replay())
+        confirmed, evidence = _compare(before, experiment.replay())
+    return confirmed, {**evidence, "fresh_size": _fresh_size(experiment, candidate.module)}
+
+
+def _fresh_size(experiment: Experiment, module: str) -> float:
+    """Return the root mean square of what a module with fresh weights gives."""
+    fresh, sizes = experiment.copy(), list[float]()
+    redraw(fresh)
+
+    def note(_: nn.Module, __: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            sizes.append(float(output.detach().double().square().mean().sqrt()))
+
+    fresh.get_submodule(module).register_forward_hook(note)
+    experiment.loss(fresh)
+    return max(sizes, default=0.0)
 
 
 SATURATED = Cause(
@@ -191,6 +251,15 @@ SATURATED = Cause(
     ),
     rank=190,
     group="units",
+    variants=(
+        Variant(
+            name="saturated.from_the_start",  # by no rate, then, which would only follow from it
+            rank=128,
+            group="units",
+            explains=("flow", "rates", "large_init", "dead_unit.cut_off"),
+            applies=lambda candidate: candidate.evidence.get("fresh_size", 0.0) >= FLAT_FROM,
+        ),
+    ),
     find=find_saturated,
     prove=scale_preactivations,
     explains=("flow", "large_init", "learning_rate_too_low", "dead_unit.cut_off"),

@@ -13,6 +13,8 @@ from .cause import Candidate, Cause, Verdict
 from .experiment import Experiment
 from .needs import a_reader_of_the_data
 
+MANY = 0.5
+"""Share of dead features from which on they are an alarm whatever was learned."""
 MIN_ROWS = 8
 """Rows below which nothing is said about a feature: with one sample every feature is constant."""
 
@@ -95,7 +97,8 @@ def find_dead_input(symptoms: Symptoms) -> list[Candidate]:
 
     Sparse binary features beside them mean that the dead ones may be categories that are only
     rare, so as many dead ones as there are such neighbours are benign. So are zeros that the model
-    makes itself, from data that vary everywhere or from no data at all.
+    makes itself, from data that vary everywhere or from no data at all. Less than half of the
+    features are worth knowing of, and no alarm, in a model that has learned without them.
     """
     found = []
     for module, stats in readers(symptoms):
@@ -109,7 +112,8 @@ def find_dead_input(symptoms: Symptoms) -> list[Candidate]:
             " small; a normalisation over the features would merely hide the zeros."
         )
         made = not symptoms.structure.flat_data or module.name in symptoms.structure.unfed
-        benign = made or len(dead) <= rare
+        is_harmless = symptoms.has_learned and len(dead) < MANY * stats.features
+        benign = made or len(dead) <= rare or is_harmless
         found.append(at_features(symptoms, module, dead, evidence, remedy, benign))
     return found
 

@@ -7,6 +7,7 @@ from ..measuring.trend import falls, trend
 from ..symptoms.symptoms import Symptoms
 from .cause import Candidate, Cause, Verdict
 from .experiment import Experiment
+from .harm import Remedy
 from .needs import clipping, earlier_gradients, first_losses
 
 LEFT = 1e-3
@@ -15,7 +16,7 @@ ROUNDING = 1e-5
 """A gradient this much smaller than the largest one is zero up to rounding."""
 ACCUMULATED = 4.0
 """Gradient found on entry over a fresh one, from which on it was never cleared."""
-
+RAISE = "Raise the threshold to the usual norm of the gradient, 1 say."
 ENOUGH = 100
 """Losses from which on a training that gets anywhere shows it."""
 
@@ -91,24 +92,45 @@ def find_overclipped(symptoms: Symptoms) -> list[Candidate]:
     context = symptoms.context
     norms = sorted(symptoms.grad_norms)
     norm = norms[len(norms) // 2] if norms else 0.0
-    grads = chain.from_iterable(parameter.grads for parameter in symptoms.parameters.values())
-    largest = max((float(grad.abs().max()) for grad in grads), default=0)
-    for clip, size in ((context.clip_norm, norm), (context.clip_value, largest)):
+    entry = largest_entry(symptoms)
+    for clip, size in ((context.clip_norm, norm), (context.clip_value, entry)):
         if clip is not None and 0 < clip < LEFT * size:
             return [
                 Candidate(
                     fraction=1 - clip / size,
                     evidence={"clip": clip, "gradient": size, "left": clip / size},
-                    remedy="Raise the threshold to the usual norm of the gradient, 1 say.",
+                    remedy=RAISE,
                 )
             ]
     return []
+
+
+def largest_entry(symptoms: Symptoms) -> float:
+    """Return the largest entry of any gradient."""
+    grads = chain.from_iterable(parameter.grads for parameter in symptoms.parameters.values())
+    return max((float(grad.abs().max()) for grad in grads), default=0.0)
 
 
 def compare_clipping(experiment: Experiment, candidate: Candidate) -> Verdict:
     """Compare the replayed gradient with what the clipping leaves of it."""
     clip, norm = candidate.evidence["clip"], experiment.baseline.norm
     return clip < norm, {"before": clip, "after": norm}
+
+
+def try_unclipped(experiment: Experiment) -> list[Candidate]:
+    """Train copies with a clipping that takes something away, and without it."""
+    context, symptoms = experiment.context, experiment.symptoms
+    clip, size = context.clip_norm, max(symptoms.grad_norms, default=0.0)
+    if clip is None:
+        clip, size = context.clip_value or 0.0, largest_entry(symptoms)
+    if not 0 < clip < size or not experiment.judge.can_tell:
+        return []
+    worth = experiment.judge.worth(Remedy(clips=False))
+    if not worth.is_harmful:
+        return []
+    evidence = {"clip": clip, "gradient": size, "left": clip / size, **worth.evidence}
+    lost = 1 - clip / size
+    return [Candidate(fraction=lost, evidence=evidence, confirmed=True, remedy=RAISE)]
 
 
 OVERCLIPPED = Cause(
@@ -118,6 +140,7 @@ OVERCLIPPED = Cause(
     rank=220,
     needs=(clipping,),
     find=find_overclipped,
+    find_by_trial=try_unclipped,
     prove=compare_clipping,
     explains=("learning_rate_too_low",),
 )

@@ -1,15 +1,19 @@
 """Causes of scale: input features, or targets, far larger or smaller than the network expects."""
 
 import math
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..gradient import distinct_columns
-from ..symptoms.function_calls import REGRESSION_LOSSES
+from ..symptoms.function_calls import LOSSES, REGRESSION_LOSSES
 from ..symptoms.symptoms import Symptoms
 from .cause import Candidate, Cause, Verdict
-from .experiment import Experiment
+from .experiment import Change, Experiment
+from .harm import Remedy
 from .inputs import at_features, columns_of, readers
 from .needs import a_known_loss, a_reader_of_the_data
 from .targets import rewritten_losses
@@ -20,6 +24,11 @@ HUGE, TINY = 1e3, 1e-4
 """A median feature size outside of these bounds is misscaled as a whole."""
 LARGE_TARGET = 100.0
 """Root mean square of the targets, and of the error on them, that counts as unscaled."""
+UNEVEN, LARGER = 6.0, 2.0
+"""Factor between a feature's size and the median one, and spread of the targets, from which on it
+is tried whether standardising helps."""
+STANDARDISE_FEATURES = "Bring the features to one scale: standardise each by itself."
+STANDARDISE_TARGETS = "Scale the targets to about unit variance and undo it after predicting."
 
 
 def relative_sizes(sizes: Tensor, ratio: float = FAR) -> dict[int, float]:
@@ -60,8 +69,7 @@ def find_misscaled_input(symptoms: Symptoms) -> list[Candidate]:
             "largest_ratio": max(relative.values(), default=1.0),
             "smallest_ratio": min(relative.values(), default=1.0),
         }
-        remedy = "Bring the features to one scale: standardise each by itself."
-        found.append(at_features(symptoms, module, columns, evidence, remedy))
+        found.append(at_features(symptoms, module, columns, evidence, STANDARDISE_FEATURES))
     return found
 
 
@@ -75,9 +83,7 @@ def rescale_features(experiment: Experiment, candidate: Candidate) -> Verdict:
     assert module.input is not None
     sizes = torch.where(module.input.sizes > 0, module.input.sizes, 1.0)
 
-    def rescale(x: Tensor) -> Tensor:
-        return (x.movedim(module.input_axis, -1) / sizes.to(x)).movedim(-1, module.input_axis)
-
+    rescale = _divider(sizes, module.input_axis)
     if len(candidate.indices) == module.input.features:
         return True, {"before": float(module.input.sizes.median()), "after": 1.0}
     normalises = "Norm" in module.kind
@@ -89,6 +95,39 @@ def rescale_features(experiment: Experiment, candidate: Candidate) -> Verdict:
     if normalises:
         return True if after > before else None, evidence
     return (after < 0.1 * before if math.isfinite(before + after) else None), evidence
+
+
+def _divider(sizes: Tensor, axis: int) -> Change:
+    return lambda x: (x.movedim(axis, -1) / sizes.to(x)).movedim(-1, axis)
+
+
+def try_even_features(experiment: Experiment) -> list[Candidate]:
+    """Train copies with features of uneven sizes as they are, and with all brought to one size."""
+    if not experiment.judge.can_tell:
+        return []
+    found = []
+    for module, stats in readers(experiment.symptoms):
+        relative = relative_sizes(stats.sizes, UNEVEN)
+        if module.kind.startswith("BatchNorm") or not relative:
+            continue
+        rescale = _divider(torch.where(stats.sizes > 0, stats.sizes, 1.0), module.input_axis)
+        change = partial(change_input, module=module.name, change=rescale)
+        worth = experiment.judge.worth(Remedy(change))
+        if worth.is_harmful:
+            ratios = {"largest_ratio": max(relative.values())}
+            ratios |= {"smallest_ratio": min(relative.values()), **worth.evidence}
+            place = experiment.symptoms, module, sorted(relative), ratios, STANDARDISE_FEATURES
+            found.append(replace(at_features(*place), confirmed=True))
+    return found
+
+
+def change_input(model: nn.Module, module: str, change: Change) -> None:
+    """Apply a function to the first tensor that enters a module of a copy, from now on."""
+
+    def hook(_: nn.Module, args: Any) -> Any:
+        return (change(args[0]), *args[1:]) if args and isinstance(args[0], Tensor) else None
+
+    model.get_submodule(module).register_forward_pre_hook(hook)
 
 
 def _gradient_spread(experiment: Experiment, candidate: Candidate) -> float:
@@ -124,6 +163,7 @@ MISSCALED_INPUT = Cause(
     rank=120,
     needs=(a_reader_of_the_data,),
     find=find_misscaled_input,
+    find_by_trial=try_even_features,
     prove=rescale_features,
     explains=("units", "flow", "rates", "nonfinite.inside", "large_init"),
 )
@@ -146,7 +186,7 @@ def find_misscaled_target(symptoms: Symptoms) -> list[Candidate]:
                 module=loss.producer,
                 fraction=1.0,
                 evidence={"target_rms": size, "output_rms": output, "error_rms": error},
-                remedy="Scale the targets to about unit variance and undo it after predicting.",
+                remedy=STANDARDISE_TARGETS,
             )
         )
     return found
@@ -167,6 +207,37 @@ def rescale_targets(experiment: Experiment, candidate: Candidate) -> Verdict:
     return (after < 0.1 * before if told else None), {"before": before, "after": after}
 
 
+def try_unit_targets(experiment: Experiment) -> list[Candidate]:
+    """Train copies on targets that are somewhat large, and on the same standardised."""
+    losses = experiment.symptoms.losses
+    if len(losses) != 1 or losses[0].function not in REGRESSION_LOSSES & LOSSES:
+        return []
+    target = losses[0].target.double()
+    mean, spread = float(target.mean()), float(target.std())
+    size = float(target.square().mean().sqrt())
+    if not LARGER <= spread < math.inf or not experiment.judge.can_tell:
+        return []
+
+    def unit(x: Tensor) -> Tensor:
+        return (x - mean) / spread
+
+    learnt = partial(rewritten_losses, lambda preds, target: (preds, unit(target)))
+    judged = partial(rewritten_losses, lambda preds, target: (unit(preds), unit(target)))
+    worth = experiment.judge.worth(Remedy(mode=learnt), Remedy(judged=judged))
+    if not worth.is_harmful:
+        return []
+    evidence = {"target_rms": size, "target_mean": mean, "target_std": spread, **worth.evidence}
+    return [
+        Candidate(
+            module=losses[0].producer,
+            fraction=1.0,
+            evidence=evidence,
+            confirmed=True,
+            remedy=STANDARDISE_TARGETS,
+        )
+    ]
+
+
 MISSCALED_TARGET = Cause(
     name="misscaled_target",
     meaning="the targets are far larger than the network's outputs",
@@ -174,6 +245,7 @@ MISSCALED_TARGET = Cause(
     rank=80,
     needs=(a_known_loss,),
     find=find_misscaled_target,
+    find_by_trial=try_unit_targets,
     prove=rescale_targets,
     explains=("units", "flow", "rates", "nonfinite.inside", "overclipped", "large_init"),
 )

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from src.diagnostics.causes.experiment import update_ratio
+from src.diagnostics.causes.courses import update_ratio
 from src.diagnostics.gradient import zero_shape
 from src.diagnostics.measuring.details import (
     HIGHEST_EXPONENT,

@@ -1,8 +1,8 @@
-"""The bench of the proofs: how far one step moves a weight."""
+"""Short trainings: how far one step moves a weight."""
 
 import torch
 
-from src.diagnostics.causes.experiment import update_ratio
+from src.diagnostics.causes.courses import update_ratio
 
 
 def test_update_ratio_of_zero_weights_and_of_no_step() -> None:
