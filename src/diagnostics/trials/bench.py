@@ -19,7 +19,7 @@ from .result import Row
 
 HELD_OUT = 4
 """Each so many-th batch is judged on."""
-FEWEST_STEPS, PROBED, LEAST_TRIALS = 100, 3, 4
+FEWEST_STEPS, PROBED, LEAST_TRIALS = 100, 3, 6
 """Steps that a trial has at least, steps timed, and trials for which there has to be time."""
 
 

@@ -162,10 +162,20 @@ class Stages:
             reached = f"All repairs at once get to {shown(everything.skill)}."
             return Verdict("slow", f"{SLOW.format(_skills(as_is))} {reached}")
         enough = SHARE_OF_BEST * everything.skill
-        for stage in (self._suggested, self._afresh, self._singles, self._pairs):
+        begun = (self._suggested, self._afresh)
+        for stage in (*(begun[::-1] if self._is_spoilt() else begun), self._singles, self._pairs):
             if max((row.skill for row in self._helpful()), default=0.0) < enough:
                 stage(enough)
         return self._repair(as_is, self._to_choose_from() or [everything])
+
+    def _is_spoilt(self) -> bool:
+        """Return whether steps at too high a rate made the weights what they are.
+
+        No lower rate brings those back: fresh weights are tried first.
+        """
+        evidence = self.lead.evidence if self.lead else {}
+        is_rate = self.lead is not None and self.lead.cause == "learning_rate_too_high"
+        return is_rate and bool(evidence.get("steps_taken"))
 
     def _nothing_better(self, as_is: Row) -> Verdict:
         """Say why all repairs at once change nothing: it learns, is slow, or cannot.
