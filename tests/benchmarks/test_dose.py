@@ -5,7 +5,9 @@ import math
 import pytest
 import torch
 
-from benchmarks.dose import LADDERS, NETS, Dose, in_bin, is_named, missed, share, summary
+from benchmarks.dose.__main__ import with_recorded
+from benchmarks.dose.ladders import HALVES, LADDERS, NETS, half_of
+from benchmarks.dose.scores import Dose, halves, in_bin, is_named, missed, share, summary
 from benchmarks.faults.architectures import ARCHITECTURES
 from benchmarks.faults.trial import make_trial
 from src.diagnostics import CAUSES
@@ -41,6 +43,28 @@ def test_a_loss_that_is_no_number_hurts_most():
     assert wrong == ["rate 10", "gru", "1.6", "silent"]
     labels = [row[0] for row in summary(runs)[::4]]
     assert labels == ["below 1.1", "1.1 to 1.5", "1.5 to 3", "from 3"]
+
+
+def test_each_half_is_scored_by_itself_and_both_together():
+    assert {half_of(name, net) for name in LADDERS for net in NETS} == set(HALVES)
+    tuned = dose(ours=("learning_rate_too_high",), net="gru")
+    reported = dose(net="tcn")
+    assert (half_of("rate", "gru"), half_of("rate", "tcn")) == HALVES
+    assert [row[:2] for row in halves([tuned, reported])] == [
+        ["tune", "1"],
+        ["report", "1"],
+        ["both", "2"],
+    ]
+    assert [row[2][:4] for row in halves([tuned, reported])] == ["1.00", "0.00", "0.50"]
+
+
+def test_committed_answers_are_kept_only_for_the_same_run():
+    old = dose(ours=("large_init",))
+    asked = dose()._replace(named={"ours": []})
+    merged = with_recorded(asked, {old[:4]: old})
+    assert (merged.named["ours"], len(merged.named)) == ([], 4)
+    with pytest.raises(ValueError, match=r"ended at 0\.4, the committed run at 0\.2"):
+        with_recorded(asked._replace(loss=0.4), {old[:4]: old})
 
 
 @pytest.mark.parametrize("name", LADDERS)

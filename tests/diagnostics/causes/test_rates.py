@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from src.diagnostics import diagnose
-from src.diagnostics.causes.experiment import Experiment
+from src.diagnostics.causes.courses import Courses
 from src.diagnostics.symptoms.symptoms import TrainingContext
 
 
@@ -17,13 +17,13 @@ def mean_square(model, batch):
 def asked(monkeypatch):
     """Return a function that diagnoses noise in training, and says at which rates copies went."""
     trained = []
-    train = Experiment.train_copy
+    train = Courses.losses
 
     def _train(self, rates, *arguments):
         trained.extend(rates)
         return train(self, rates, *arguments)
 
-    monkeypatch.setattr(Experiment, "train_copy", _train)
+    monkeypatch.setattr(Courses, "losses", _train)
 
     def ask(rate, losses, first_losses=()):
         torch.manual_seed(0)
