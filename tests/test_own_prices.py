@@ -46,7 +46,7 @@ def test_hours_stay_hours_from_the_file_to_the_forecasts(tiny_run, hourly):
 
 def test_a_run_on_hours_refuses_days_and_speaks_of_hours(tiny_run, hourly, write_csv):
     from src.data.reading.errors import DataError
-    from src.reporting.run_tables import forecast_table
+    from src.reporting.forecast_tables import forecast_table
     from src.serving.forecasts import forecasts as predict
 
     folder = tiny_run(*PRESET, f"data.path={hourly}")

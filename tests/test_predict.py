@@ -10,7 +10,7 @@ import pytest
 from src.data import load_prices
 from src.data.reading.sources import BAR_COLUMNS
 from src.predict import main
-from src.reporting.run_tables import forecast_table
+from src.reporting.forecast_tables import forecast_table
 from src.runs.opening import open_run
 
 
@@ -138,7 +138,7 @@ def test_a_change_from_a_price_of_0_or_less_is_no_share(last):
     ("arguments", "stdin", "message"),
     [
         ((), "1 2 3", "found 3 rows of prices, expected at least 60"),
-        ((), "", "standard input:1:1: found nothing"),
+        (("out=nowhere/forecast.csv",), " ".join(["1"] * 60), "nowhere"),
         ((), "1 x", "'x'"),
         (("data.path=nowhere.csv",), "", "nowhere.csv:1:1: found no such file"),
         (("windows=0",), "", "windows must be last, all or a number of at least 1, got 0"),
@@ -176,3 +176,22 @@ def test_a_checkpoint_without_the_facts_of_its_data_is_one_line(
     with pytest.raises(SystemExit):
         predict(f"ckpt_path={tmp_path / 'old.ckpt'}", stdin=" ".join(["1"] * 60))
     assert "was not written by this version: no 'data'" in capsys.readouterr().err
+
+
+def test_without_prices_the_series_of_the_run_is_forecast(predict):
+    (row,) = json.loads(predict("json=true"))["forecasts"]
+    assert row["last_day"] == "2018-12-31"
+    assert row["last_price"] == pytest.approx(CLOSES[-1])
+
+
+def test_a_file_holds_each_forecast_with_its_quantiles(predict, tmp_path):
+    out = tmp_path / "forecast.csv"
+    told = predict("windows=2", f"out={out}", "plot=true")
+    header, *rows = (line.split(",") for line in out.read_text().splitlines())
+    assert header[:6] == ["last_day", "last_price", "price", "predicted_price", "low", "high"]
+    assert header[6:] == ["q0.025", "q0.1", "q0.25", "q0.5", "q0.75", "q0.9", "q0.975"]
+    assert [row[0] for row in rows] == ["2018-12-28", "2018-12-31"]
+    assert float(rows[0][2]) == pytest.approx(CLOSES[-1])
+    assert rows[1][2] == ""
+    assert (tmp_path / "forecast.png").read_bytes()[:4] == b"\x89PNG"
+    assert str(out) in told.replace("\n", "")

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from src.data import PriceDataModule
+from src.reporting.forecast_tables import forecast_table
 from src.reporting.report import report_on
-from src.reporting.run_tables import forecast_table
 from src.runs.evaluation import score_run
 from src.runs.opening import open_run
 from src.serving.forecasts import forecasts

@@ -3,10 +3,15 @@
 import csv
 import math
 
+import numpy as np
 import pytest
 
+from src.data import load_prices
+from src.data.reading.sources import BAR_COLUMNS
 from src.runs.diagnosis import diagnose_run
 from src.runs.opening import open_run
+from src.serving.forecasts import forecasts
+from src.serving.formats import export_run
 from tests.conftest import report_of
 
 SCORES = {
@@ -111,3 +116,51 @@ def test_a_direction_takes_no_distribution(tiny_run):
 def test_a_model_without_a_head_takes_no_distribution(tiny_run):
     with pytest.raises(ValueError, match="single numbers, no distribution: use output=point"):
         tiny_run("data=prices", "model=naive", "output=quantile")
+
+
+def forecasts_of(folder, **options):
+    return forecasts(str(folder), path=str(options.pop("path")), **options)
+
+
+@pytest.fixture(scope="module")
+def bars_csv(tmp_path_factory):
+    """Write the last 200 bars of the S&P 500 to a file."""
+    table = load_prices("sp500", columns=BAR_COLUMNS)
+    rows = np.column_stack([table.columns[name] for name in BAR_COLUMNS])[-200:].tolist()
+    days = [str(day)[:10] for day in table.dates[-200:]]
+    lines = [",".join([day, *map(repr, row)]) for day, row in zip(days, rows, strict=True)]
+    path = tmp_path_factory.mktemp("csv") / "bars.csv"
+    path.write_text("\n".join(["Date,Open,High,Low,Close,Volume", *lines]) + "\n")
+    return path
+
+
+@EVERY
+def test_a_file_tells_what_came_and_what_no_model_says_as_the_runs_own_data_do(
+    kept_run, bars_csv, target
+):
+    folder = run_on(kept_run, target)
+    before, came = COLUMNS[target][-3:-1]
+    rows = forecasts_of(folder, path=bars_csv, windows=6)["forecasts"]
+    last = [row for row in rows if row.get("step", 3) == 3]
+    assert len(rows) == (18 if target == "log_return" else 6)
+    assert [row[came] is None for row in last] == [False] * 3 + [True] * 3
+    kept = open_run(folder).datamodule.datasets["test"]
+    for n, row in enumerate(last[:3]):
+        batch = kept[len(kept) - 3 + n]
+        assert row[came] == pytest.approx(batch.actual[0, -1].item(), rel=1e-5)
+        assert row[before] == pytest.approx(batch.reference[0, 0].item(), rel=1e-5)
+
+
+def test_quantiles_of_a_distribution_are_those_of_its_interval(kept_run, bars_csv):
+    folder = run_on(kept_run, "volatility", "output=quantile")
+    (row,) = forecasts_of(folder, path=bars_csv, level=0.8)["forecasts"]
+    assert row["interval"] == [row["quantiles"]["0.1"], row["quantiles"]["0.9"]]
+    with pytest.raises(ValueError, match=r"level: the quantiles of this run make intervals of"):
+        forecasts_of(folder, path=bars_csv, level=0.77)
+
+
+@EVERY
+def test_what_carries_one_price_alone_says_so(kept_run, target):
+    folder = run_on(kept_run, target)
+    with pytest.raises(ValueError, match=r"an export takes a run that forecasts the next price"):
+        export_run(str(folder))

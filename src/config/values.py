@@ -83,6 +83,7 @@ RULES: dict[str, dict[str, Rule]] = {
         "ticker": either(NULL, TEXT),
         "port": whole(0, 65535),
         "json": FLAG,
+        "plot": FLAG,
     },
     # A group, whatever class is chosen in it.
     "data": {

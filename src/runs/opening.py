@@ -247,9 +247,8 @@ class Run(Record):
         from src.runs.predictor import Predictor
 
         self.refuse_made_up_bars()
-        self.refuse_other_than_next_price("forecasting from other prices")
         facts = self.facts.of_series(ticker, key)
-        return Predictor(self.module, facts, self.calibration, self._block_size)
+        return Predictor(self.module, facts, self.calibration, self._block_size, self.module.output)
 
     @cached_property
     def _block_size(self) -> int:
@@ -277,6 +276,7 @@ class Run(Record):
         import numpy as np
         import pandas as pd
 
+        self.refuse_other_than_next_price("run.predict")
         given, steps = np.array(closes, dtype=np.float64), self.facts.context_length
         if given.ndim != 1 or len(given) < steps:
             raise ValueError(f"closes must be at least {steps} numbers, got shape {given.shape}")

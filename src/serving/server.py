@@ -141,7 +141,9 @@ def build_server(
             from src.serving.app import build_app
 
         torch.set_num_threads(1)
-        predictor = open_run(ckpt_path).predictor_of(ticker)
+        run = open_run(ckpt_path)
+        run.refuse_other_than_next_price("the service")
+        predictor = run.predictor_of(ticker)
         app = build_app(predictor, run=Path(ckpt_path).name, level=level)
     except BaseException:
         listening.close()
