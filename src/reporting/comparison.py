@@ -1,12 +1,13 @@
 """Compares runs: apart for each test set, over seeds and over test days."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from src.reporting.common_days import CommonDays, find_common_days, rescored
+from src.reporting.coverage import Coverage, coverage_of
 from src.reporting.days import DailyLosses, daily_losses
 from src.reporting.factors import Factor, find_factors
 from src.reporting.groups import Effect, Group, find_effects, summarise
@@ -49,6 +50,7 @@ class Comparison:
         daily: losses a test day; None without forecasts.
         baseline_set_p: p-value of the forecast without a model in the model confidence set.
         notes: what a reader has to know beside the numbers.
+        coverage: how often intervals held, by group and by what made them.
     """
 
     test_set: str
@@ -62,6 +64,7 @@ class Comparison:
     daily: DailyLosses | None
     baseline_set_p: float | None
     notes: tuple[str, ...]
+    coverage: Coverage = field(default_factory=dict)
 
     @property
     def step(self) -> str:
@@ -176,6 +179,7 @@ def _compare(runs: "pd.DataFrame", metric: str, common: CommonDays | None) -> Co
         daily=daily,
         baseline_set_p=baseline_set_p,
         notes=tuple(notes),
+        coverage=coverage_of(runs[["group", "intervals"]].to_dict("records")),
     )
 
 

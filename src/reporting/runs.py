@@ -42,7 +42,7 @@ _IGNORED = {"name", "log_dir", "ckpt_path", "resume", "seed", "logger", "data.nu
 _NUMBERS = {"alarms", "alerts", "zero_fraction", "parameters", "steps", "epochs", "duration_s"}
 _PLAIN = _NUMBERS | {
     *("experiment", "run", "status", "reason", "seed", "test_set", "cause", "causes"),
-    *("test_data", "kind", "horizon"),
+    *("test_data", "kind", "horizon", "intervals"),
     "data_warnings",
     *("started", "commit", "path"),
 }
@@ -183,9 +183,10 @@ def load_runs(paths: Paths) -> "pd.DataFrame":
         target), `test/rmse`, `test/mae` (price), `test/mape` (percent),
         `test/directional_accuracy`, `test/skill`, and the same under `baseline/` (tomorrow =
         today) and `ratio/`, or those of variances and directions; `test_set`, and of what it is
-        made: `test_data`, `kind`, `horizon`; `data_warnings`; `cause` (the worst, "healthy", None
-        if not diagnosed), `causes`, `alarms` (findings to act on at the end), `alerts` (raised
-        during training), `zero_fraction` (of the gradient of the first weight); `parameters`,
+        made: `test_data`, `kind`, `horizon`; `intervals`; `data_warnings`; `cause` (the worst,
+        "healthy", None if not diagnosed), `causes`, `alarms` (findings to act on at the end),
+        `alerts` (raised during training), `zero_fraction` (of the gradient of the first weight);
+        `parameters`,
         `steps`, `epochs`, `duration_s`, `started`, `commit`, `path`.
 
     Raises:
@@ -281,6 +282,7 @@ def _results(report: Mapping[str, Any]) -> dict[str, Any]:
         **scores,
         "test/skill": 1 - scores["ratio/rmse"],
         **_tested_on(report),
+        "intervals": report.get("intervals"),
         "data_warnings": tuple((report.get("data") or {}).get("warnings") or ()),
         **_gradients(report),
         "parameters": report.get("parameters"),

@@ -23,6 +23,7 @@ class Each(NamedTuple):
 # or null, is of every shape; keys that nobody reads are of any.
 TEXT, NUMBER, WHOLE, FLAG, PLAIN = "a text", "a number", "a whole number", "true or false", "plain"
 _PART = {"first": TEXT, "last": TEXT, "windows": WHOLE}
+_INTERVAL = {"coverage": NUMBER, "by_year": Each(NUMBER)}
 REPORT: Mapping[str, Any] = {
     **dict.fromkeys(("status", "reason", "experiment", "run", "ended_by", "warning"), TEXT),
     **{"seed": WHOLE, "parameters": WHOLE, "duration_s": NUMBER},
@@ -30,6 +31,10 @@ REPORT: Mapping[str, Any] = {
     "config": Each(PLAIN),
     "data": {"data": TEXT, "warnings": [TEXT], "sha256": TEXT, "test": _PART},
     "test": {"model": Each(NUMBER), "baseline": Each(NUMBER), "ratio": Each(NUMBER)},
+    "intervals": {
+        "conformal": Each(_INTERVAL),
+        "own": {"crps": NUMBER, "pinball": NUMBER, "intervals": Each(_INTERVAL)},
+    },
     "best": {"val_loss": NUMBER, "steps_trained": WHOLE, "epochs_trained": WHOLE},
     "environment": {"started": TEXT, "commit": TEXT},
     "diagnosis": {"findings": [{"cause": TEXT, "benign": FLAG}]},

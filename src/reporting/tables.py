@@ -28,6 +28,8 @@ def comparison_tables(comparison: Comparison) -> list[TextTable]:
         tables.append(days(comparison))
     if comparison.daily and comparison.daily.series:
         tables.append(by_series(comparison))
+    if comparison.coverage:
+        tables.append(coverage(comparison))
     if any(effect.options for effect in comparison.effects):
         tables.append(effects(comparison))
     if any(group.causes for group in comparison.groups):
@@ -76,6 +78,34 @@ def _options(group: Group) -> tuple[str, ...]:
 def _name(group: Group) -> tuple[str, ...]:
     """Return the options again, or where they are many the place in the ranking."""
     return _options(group) if _has_columns(group.levels) else (group.name,)
+
+
+def coverage(comparison: Comparison) -> TextTable:
+    """Return how often the intervals of each group held on the test part, by level and year."""
+    found = comparison.coverage
+    columns = sorted({column for shares in found.values() for column in shares}, key=_by_year)
+    rows = [
+        (*_name(group), maker, *(_share(found[group.label, maker].get(c)) for c in columns))
+        for group in comparison.groups
+        for maker in ("conformal", "own")
+        if (group.label, maker) in found
+    ]
+    headers = (*_option_headers(comparison), "intervals", *columns)
+    caption = (
+        "The share of outcomes inside intervals that should hold so many, mean over seeds. "
+        "conformal: from the errors on the validation part; own: the model's quantiles."
+    )
+    return TextTable(
+        "Intervals that held", headers, tuple(rows), len(headers) - len(columns), caption
+    )
+
+
+def _by_year(column: str) -> tuple[bool, str]:
+    return " in " in column, column
+
+
+def _share(share: float | None) -> str:
+    return NOTHING if share is None else f"{share:.1%}"
 
 
 def differences(comparison: Comparison) -> TextTable:
