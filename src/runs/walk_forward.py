@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ def combine(folds: Sequence[Path], parent: Path, varied: Sequence[str] = ()) -> 
         "environment": environment(),
         "best": {"val_loss": val_loss},
         "test": scores,
+        **_intervals(reports, [_years(*_forecasts([fold])) for fold in folds]),
         "folds": told,
         "over_folds": {"ratio": estimate([fold["ratio"] for fold in told])._asdict()},
         "duration_s": round(sum(report.get("duration_s") or 0.0 for report in reports), 2),
@@ -106,6 +108,51 @@ def _scores(
     model, without = scores["model"], scores["baseline"]
     ratios = {name: ratio(model[name], without[name]) for name in model if name in without}
     return {**scores, "ratio": ratios}
+
+
+def _years(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Counter[str]:
+    """Return how many forecasts there are of each year."""
+    return Counter(row[header.index("date")][:4] for row in rows)
+
+
+def _intervals(
+    reports: Sequence[Mapping[str, Any]], years: Sequence[Counter[str]]
+) -> dict[str, Any]:
+    """Return how intervals did over all folds, as each says it of itself; nothing if one does not.
+
+    Args:
+        reports: of each fold.
+        years: forecasts of each year, by fold.
+    """
+    own = [report.get("intervals") for report in reports]
+    if not all(own):
+        return {}
+    return {"intervals": _mean_of(own, [year.total() for year in years], years)}
+
+
+def _mean_of(nodes: Sequence[Any], weights: Sequence[int], years: Sequence[Counter[str]]) -> Any:
+    """Return the mean of numbers of all folds, and of mappings that of what all of them have."""
+    if not isinstance(nodes[0], Mapping):
+        return float(np.average(nodes, weights=weights))
+    merged = {}
+    for key in nodes[0]:
+        inner = [node[key] for node in nodes if key in node]
+        if key == "by_year":
+            merged[key] = _by_year(inner, years)
+        elif len(inner) == len(nodes):
+            merged[key] = _mean_of(inner, weights, years)
+    return merged
+
+
+def _by_year(shares: Sequence[Mapping[str, float]], years: Sequence[Counter[str]]) -> dict:
+    """Return shares by year, those of a year that two folds have weighted by its forecasts."""
+    both = list(zip(shares, years, strict=True))
+    merged = {}
+    for year in sorted({year for own in shares for year in own}):
+        parts = [(own[year], count[year]) for own, count in both if year in own and count[year]]
+        values, weights = zip(*parts, strict=True)
+        merged[year] = float(np.average(values, weights=weights))
+    return merged
 
 
 def _fold(

@@ -28,6 +28,7 @@ from src.config.keys import quoted
 from src.config.launching import check_hydra
 from src.files import harmless
 from src.reporting.fold_table import fold_table
+from src.reporting.score_tables import interval_table
 from src.reporting.text import rich_table
 from src.runs import stopping
 from src.sweeping.folds import combine_folds, walks, with_folds
@@ -162,6 +163,8 @@ def _run(asked: Sweep, manifest: Manifest, config_name: str, console: Terminal) 
     if not stopped_by and walks(asked.settings):
         for report in combine_folds(manifest, asked.configs):
             console.print(rich_table(fold_table(report)))
+            if "intervals" in report:
+                console.print(interval_table(report["intervals"]))
             console.print(f"run folder: {manifest.folder / report['run']}", soft_wrap=True)
     if not stopped_by and asked.settings.sweep.compare:
         _compare(manifest.folder, console)

@@ -94,18 +94,22 @@ def test_without_m_a_walk_is_a_sweep_too(tmp_path):
     assert list(tmp_path.glob("sweeps/*/drift-seed0/forecasts.csv"))
 
 
-def test_a_network_walks_as_a_baseline_does(walked):
-    small = ("model=lstm", "pooling=last", "model.hidden_size=4", "evaluation.refit_every=2000")
-    folder, _ = walked(
-        *small,
-        "norm=none",
-        "trainer.max_epochs=1",
-        "+trainer.limit_train_batches=2",
-        "data.target=volatility",
-    )
-    report = report_of(folder / "lstm-last-seed0")
-    assert set(report["test"]["model"]) == {"qlike", "log_mse"}
-    assert report["folds"][0]["test"]["windows"] == 2515
+def test_a_network_walks_as_a_baseline_does_and_its_intervals_are_judged_over_all_years(walked):
+    small = ("model=lstm", "pooling=last", "model.hidden_size=4", "norm=none", "output=quantile")
+    folder, _ = walked(*small, "trainer.max_epochs=1", "+trainer.limit_train_batches=2")
+    whole = folder / "lstm-last-quantile-seed0"
+    report, rows = report_of(whole), rows_of(whole)
+    judged = report["intervals"]["own"]["intervals"]["0.8"]
+
+    def inside(chosen):
+        held = [float(r["q0.1"]) <= float(r["price"]) <= float(r["q0.9"]) for r in chosen]
+        return pytest.approx(np.mean(held), abs=1e-3)
+
+    assert judged["coverage"] == inside(rows)
+    # The second fold begins within a year.
+    split = report["folds"][1]["test"]["first"][:4]
+    assert judged["by_year"][split] == inside([r for r in rows if r["date"][:4] == split])
+    assert set(report["intervals"]["conformal"]) == {"0.5", "0.8", "0.95"}
 
 
 @pytest.mark.parametrize(
