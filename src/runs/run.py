@@ -104,10 +104,10 @@ def run(
     Raises:
         ValueError: something in the config cannot work; nothing was written.
     """
-    keep_freed_memory()
     log_to_terminal()
     with stopping.listening(), ExitStack() as stack:
         built = _build(config, choices, overrides)
+        keep_freed_memory()  # of the steps, not of what reading and preparing took
         with stopping.held_back():  # from a folder's making to its first record
             started = _begin(built, overrides)
             folder, report = started.folder, started.report
