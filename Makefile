@@ -75,6 +75,7 @@ tensorboard: setup ## Open the dashboards on http://127.0.0.1:6006/#custom_scala
 benchmark-faults: setup-dev ## Seed every fault, score who names it
 benchmark-dose: setup-dev ## Seed each fault at eight doses: harm, and from where on it is named
 benchmark-rivals: setup-dev ## Ask real packages from PyPI about the same programs
+benchmark-deform: setup-dev ## Seed the 52 published fault operators for transformers
 benchmark-libraries: setup-dev ## Watch the models of three forecasting libraries learn
 benchmark-posted: setup-dev ## Diagnose programs as people post them, and their repaired twins
 benchmark-overhead: setup-dev ## Time the monitoring against the plain step

@@ -76,7 +76,9 @@ OPERATORS: dict[str, Operator] = {
     "SDS": Operator(
         "score", "normalization", "scores are not divided by sqrt(d)", accepted=("saturated",)
     ),
-    "SPD": Operator("score", "implementation", "dropout before the softmax", HALF),
+    "SPD": Operator(
+        "score", "implementation", "dropout before the softmax", HALF, ("active_dropout",)
+    ),
     "SUC": Operator(
         "score",
         "precision_handling",
@@ -92,7 +94,9 @@ OPERATORS: dict[str, Operator] = {
     "PSI": Operator("positional", "relative_position", "positions are shifted", (1, 2, 4)),
     "PTL": Operator("positional", "interpolation", "positions end before the sequence", (4, 6, 8)),
     "KSB": Operator("kernel", "silent_fallback", "another, slower kernel"),
-    "KMD": Operator("kernel", "feature_constraints", "dropout in the kernel alone", HALF),
+    "KMD": Operator(
+        "kernel", "feature_constraints", "dropout in the kernel alone", HALF, ("active_dropout",)
+    ),
     "KFT": Operator(
         "kernel",
         "hardware_incompatibility",

@@ -517,6 +517,11 @@ FAULTS: dict[str, tuple[Callable[[], Case], str, str]] = {
     "root of zero": (root_of_zero, "nonfinite_gradient", ""),
     "all keys masked": (masks_all, "fully_masked", "attention"),
     "hidden ones": (lambda: hooked("hidden", torch.ones_like), "collapsed_input", "squash"),
+    "dropout as a function": (
+        lambda: hooked("hidden", lambda h: torch.dropout(h, 0.3, True)),
+        "active_dropout",
+        "hidden",
+    ),
     "output a bias": (lambda: with_output(Fixed()), "constant_output", ""),
 }
 """Fault -> (how to seed it, the cause to name first, the module to name)."""

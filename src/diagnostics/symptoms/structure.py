@@ -24,6 +24,7 @@ from .calls import (
     find_negative,
     find_singles,
 )
+from .dropout import ActiveDropout, find_active_dropout
 from .influence import (
     Constant,
     Ignored,
@@ -75,6 +76,7 @@ class Structure:
     padding: PaddingRead | None = None
     leaks: list[Leak] = field(default_factory=list)
     collapsed: Collapsed | None = None
+    dropout: ActiveDropout | None = None
     matrices: dict[str, int] = field(default_factory=dict)
     flat_data: bool = True
     unfed: frozenset[str] = frozenset()
@@ -167,6 +169,7 @@ def find_structure(
             "registration", lambda: find_unregistered(model, plays, played, optimizers), None
         )
         found.stale = found.look("optimiser", lambda: find_stale(model, first, optimizers), None)
+    found.dropout = found.look("dropout", lambda: find_active_dropout(shown, first), None)
     found.matrices = found.look("weights", lambda: find_matrices(shown, first), {})
     found.flat_data = found.look("data", lambda: has_flat_entries(batches), True)
     found.unfed = found.look("feeding", lambda: unfed_modules(first, batch), frozenset())
