@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from src.reporting.day_verdict import days_sentences
+from src.reporting.standing import ALPHA
 from src.reporting.statistics import DieboldMariano
 
 NAN = float("nan")
@@ -38,6 +39,7 @@ def told(*groups, set_p=None):
     [
         (-2, 0.01, -0.1, "loses 10.0% less than {}, distinguishably better ({} 0.010)."),
         (2, 0.01, 0.1, "loses 10.0% more than {}, distinguishably worse ({} 0.010)."),
+        (2, ALPHA, 0.1, "loses 10.0% more than {}, which is not distinguishable ({} 0.050)."),
         (2, 0.06, 0.1, "loses 10.0% more than {}, which is not distinguishable ({} 0.060)."),
         (
             *(-2, 0.01, -0.0009),
@@ -60,9 +62,9 @@ def test_without_days_or_a_test_nothing_is_said():
 
 
 def test_the_confidence_set_names_what_it_keeps_and_drops():
-    groups = [group("a", set_p=1.0), group("b", set_p=0.04), group("c", set_p=0.06), group("d")]
+    groups = [group("a", set_p=1.0), group("b", set_p=ALPHA), group("c", set_p=0.06), group("d")]
     dropped = 'The 95% model confidence set keeps 2 of 3 groups and drops "tomorrow = today": a, c.'
-    assert told(*groups, set_p=0.04)[1] == dropped
+    assert told(*groups, set_p=ALPHA)[1] == dropped
     assert told(*groups, set_p=0.06)[1] == (
         'The 95% model confidence set keeps 2 of 3 groups and "tomorrow = today": '
         "no group is shown to predict better than no model."
@@ -106,7 +108,7 @@ def test_where_nobody_loses_more_nothing_is_said_of_it():
 
 def test_recipes_are_told_apart_by_their_own_test():
     near, far = recipe(0.01, 0.1), recipe(0.2, 0.1)
-    groups = [group("a"), group("b", recipe=near, recipe_p=0.06)]
+    groups = [group("a"), group("b", recipe=near, recipe_p=ALPHA)]
     assert told(*groups, group("c", recipe=far, recipe_p=0.04))[-1] == (
         "As recipes, seeds and hours both drawn anew, 1 of 2 other groups can be told from a: "
         "c (+20.0%, p 0.040)."
