@@ -87,6 +87,15 @@ def test_a_gradient_explodes_above_a_thousand_times_the_last_layers(
     assert [(c.module, c.evidence["ratio"]) for c in candidates] == [("a", first)] * found
 
 
+def test_how_small_all_gradients_are_does_not_matter_but_none_at_all_is_no_explosion() -> None:
+    flows = (1e-3, 1e-5, 1e-7)
+    (found,) = find_exploding(
+        symptoms_of(*(layer(n, f) for n, f in zip("abc", flows, strict=True)))
+    )
+    assert found.evidence["ratio"] == pytest.approx(1e4)
+    assert find_exploding(symptoms_of(layer("a", 1.0), layer("b", 1.0), layer("c", 0.0))) == []
+
+
 def test_layers_that_read_nothing_of_the_batch_are_on_no_way() -> None:
     seen = symptoms_of(layer("a", 1e-9), layer("b", 0.5), layer("c", 1.0))
     seen.structure = Structure(unfed={"a"})
