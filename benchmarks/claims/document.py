@@ -246,7 +246,7 @@ def _measured(meta: Mapping[str, Any], judged: Judged) -> list[str]:
     facts = [
         f"**When:** {made}.",
         f"**Runs:** {meta['runs']} finished, seeds {listed([str(s) for s in meta['seeds']])}; "
-        f"{low:,} to {high:,} optimiser steps each; {_hours(meta['duration_s'])} of computing in "
+        f"{low:,} to {high:,} optimiser steps each; {_hours(meta['duration_s'])} on the clock in "
         "all, summed over runs.",
         f"**Left out:** {count_of(left, 'run')} that did not finish"
         + (f" ({how})" if left else "")

@@ -22,6 +22,7 @@ from benchmarks.claims.verdict import (
 )
 from benchmarks.claims.zeros import POINT
 from src.reporting.statistics import estimate
+from src.reporting.text import count_of
 
 TINY, LARGE = 1e-4, 1e-2
 """Shares of what another third does: below the one nothing is lost, above the other much is.
@@ -142,9 +143,10 @@ def _told(runs: Runs, rows: list[Row]) -> tuple[str, str]:
         if len(flagged)
         else ""
     )
+    measured = runs.frame[runs.frame["data"].isin(WORLDS)]["key_gradient"].count()
     sentence = (
-        f"In every attention layer, flagged or not ({judged_on(rows)}), the gradient of the key "
-        "third is "
+        f"In every attention layer of the {count_of(int(measured), 'run')} that looked at it, "
+        f"flagged or not ({judged_on(rows)}), the gradient of the key third is "
         f"{means('gradient')} times that of the others on average and at most "
         f"{means('gradient, at most')} times; raising it by 1 moves the forecasts "
         f"{means('forecast moved')} times as far as raising another third."

@@ -420,6 +420,17 @@ def test_what_the_memory_claim_is_judged_by_needs_memory():
     )
 
 
+def test_best_losses_are_compared_where_they_were_read_as_often():
+    runs = c17(1.0, best=0.6)
+    alike = [row for row in judged("C17", runs).rows if row.quantity == "best validation loss"]
+    assert {round(row.value.mean, 3) for row in alike} == {0.1}
+    for one in runs:
+        if one["choices"]["pooling"] == "mean":
+            one["validation"] = one["validation"][1:]
+    other = [row for row in judged("C17", runs).rows if row.quantity == "best validation loss"]
+    assert other == []
+
+
 def test_units_die_for_a_reason_only_beyond_those_that_die_anyway():
     anyway = seeds("none", units=0.3) + seeds("scale_shock", units=0.3, size=10_000)
     found = judged("C8", anyway)
