@@ -71,7 +71,7 @@ def test_a_baseline_leaves_a_run_that_opens_and_forecasts_again(tiny_run, option
 
 def test_a_baseline_scores_again_as_it_did(tiny_run, composed):
     folder = tiny_run("data=prices", "model=autoregression", "trainer.limit_test_batches=null")
-    config, _ = composed("trainer=cpu")
+    config, _ = composed("trainer=cpu", "logger=none")
     again = score_run(str(folder), "test", config)
     assert again["model"] == report_of(folder)["test"]["model"]
 

@@ -84,7 +84,7 @@ def test_resuming_runs_the_folds_that_are_left_and_gives_the_same(walked):
 def test_a_fold_opens_again_on_its_own_part(walked, composed):
     folder, plan = walked()
     run = folder / plan["jobs"][1]["folder"]
-    config, _ = composed("trainer=cpu")
+    config, _ = composed("trainer=cpu", "logger=none")
     assert score_run(str(run), "test", config)["model"] == report_of(run)["test"]["model"]
     assert open_run(run).datamodule.describe()["train"]["windows"] > 2000
 
