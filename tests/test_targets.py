@@ -164,3 +164,15 @@ def test_what_carries_one_price_alone_says_so(kept_run, target):
     folder = run_on(kept_run, target)
     with pytest.raises(ValueError, match=r"an export takes a run that forecasts the next price"):
         export_run(str(folder))
+
+
+@EVERY
+def test_an_opened_run_names_what_it_is_compared_with_and_draws_itself(
+    kept_run, target, monkeypatch
+):
+    run = open_run(run_on(kept_run, target))
+    named = {"log_return": "tomorrow = today", "volatility": "as before", "direction": "base rate"}
+    assert list(run.scores) == ["model", named[target], "ratio"]
+    assert list(run.forecasts.columns) == COLUMNS[target][1:]
+    monkeypatch.setattr("src.runs.record.FORECAST_PICTURE", "not-kept.png")
+    assert run.plot().size[0] > 100

@@ -12,8 +12,6 @@ from torch import Tensor
 from src.data.features.bars import WARMUP_ROWS, FeatureTable, bar_features
 from src.data.features.extra import extra_values, with_extra
 from src.data.features.variance import LOG_VARIANCE, warmup_of, with_log_variance
-from src.data.reading.checks import say_date
-from src.data.reading.errors import DataError
 from src.data.reading.sources import PriceTable
 from src.data.scaling import (
     InputScaling,
@@ -21,7 +19,7 @@ from src.data.scaling import (
     fit_affine,
     fit_input_scaling,
 )
-from src.data.split import SPLITS, chronological_split, rows_needed, split_by_date
+from src.data.split import SPLITS, split_rows, split_tables
 from src.data.targets import (
     PRICES,
     Outcomes,
@@ -36,8 +34,6 @@ from src.data.windows import WindowDataset
 
 Fitted = tuple[str, float, float]
 FEATURES = ("prices", "bars")
-FEWEST_WINDOWS = 20
-"""Training windows that a series among several has to have: its scaling comes from them."""
 # Numbers that are taken into double precision at a time.
 _BLOCK = 1 << 21
 _CLOSE_UNITS = {"relative": "log ratio to the last close, scaled", "price": "price, scaled"}
@@ -179,63 +175,6 @@ def _joined(extras: Sequence[Sequence[Fitted]]) -> tuple[Scaling, ...]:
     if len(each) == 1:
         return tuple(each[0])
     return tuple(Scaling.join(same) for same in zip(*each, strict=True))
-
-
-def split_rows(
-    table: PriceTable, warmup: int, context_length: int, split: Sequence[float], horizon: int = 1
-) -> dict[str, range]:
-    """Return the raw rows of each split.
-
-    Raises:
-        DataError: If there are too few rows for one window and its target in each split.
-    """
-    needed = warmup + rows_needed(split, context_length, horizon)
-    if len(table) < needed:
-        expected = (
-            f"at least {needed}: every split needs a window of {context_length} and its target"
-        )
-        raise DataError(table.name, table.last_line, 1, f"{len(table)} rows of prices", expected)
-    return chronological_split(warmup, len(table), split)
-
-
-def split_tables(
-    tables: Sequence[PriceTable],
-    warmup: int,
-    context_length: int,
-    split: Sequence[float],
-    horizon: int = 1,
-) -> tuple[tuple[PriceTable, ...], list[dict[str, range]], tuple[str, ...]]:
-    """Split several series at the same dates, and leave out those with nothing to learn from.
-
-    Returns:
-        The series that are left, their raw rows of each split, and a line on each left out.
-
-    Raises:
-        DataError: If a split is left without a window.
-    """
-    needed, given, notes = context_length + horizon - 1 + FEWEST_WINDOWS, tables, []
-    while True:
-        parts = split_by_date([table.dates for table in tables], warmup, split)
-        both = list(zip(tables, parts, strict=True))
-        kept = [(table, rows) for table, rows in both if len(rows["train"]) >= needed]
-        notes += [
-            f"{table.ticker} is left out: {len(rows['train'])} of its {len(table)} rows, from "
-            f"{say_date(table.dates[0], table.frequency)} on, are in the training part, which "
-            f"takes {needed}"
-            for table, rows in both
-            if len(rows["train"]) < needed
-        ]
-        # Without them the dates may be others: those left are split as if they had come alone.
-        if not kept or len(kept) == len(tables):
-            break
-        tables = [table for table, _ in kept]
-    for name in SPLITS:
-        most = max((len(rows[name]) for _, rows in kept), default=0)
-        if most < context_length + horizon:
-            found = f"at most {most} rows of a series in the {name} part"
-            expected = f"a window of {context_length} and its target in one of {len(given)} series"
-            raise DataError(given[0].name, given[0].last_line, 1, found, expected)
-    return tuple(table for table, _ in kept), [rows for _, rows in kept], tuple(notes)
 
 
 def cut_windows(

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from src.data.datamodule import Changes, PriceDataModule, check_at_least
-from src.data.preparation import PreparedData, cut_windows, split_rows
+from src.data.preparation import PreparedData, cut_windows
 from src.data.scenario import NEVER_ALIVE, Scenario, make_scenario
+from src.data.split import split_rows
 from src.data.targets import fit_target_scaling
 
 

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from src.data.reading.checks import say_date
+from src.data.reading.errors import DataError
+from src.data.reading.sources import PriceTable
+
 SPLITS = ("train", "val", "test")
+FEWEST_WINDOWS = 20
+"""Training windows that a series among several has to have: its scaling comes from them."""
 
 
 def check_fractions(fractions: Sequence[float]) -> tuple[float, float, float]:
@@ -104,3 +110,60 @@ def rows_needed(fractions: Sequence[float], context_length: int, horizon: int = 
     while suffice(rows - 1):
         rows -= 1
     return rows
+
+
+def split_rows(
+    table: PriceTable, warmup: int, context_length: int, split: Sequence[float], horizon: int = 1
+) -> dict[str, range]:
+    """Return the raw rows of each split.
+
+    Raises:
+        DataError: If there are too few rows for one window and its target in each split.
+    """
+    needed = warmup + rows_needed(split, context_length, horizon)
+    if len(table) < needed:
+        expected = (
+            f"at least {needed}: every split needs a window of {context_length} and its target"
+        )
+        raise DataError(table.name, table.last_line, 1, f"{len(table)} rows of prices", expected)
+    return chronological_split(warmup, len(table), split)
+
+
+def split_tables(
+    tables: Sequence[PriceTable],
+    warmup: int,
+    context_length: int,
+    split: Sequence[float],
+    horizon: int = 1,
+) -> tuple[tuple[PriceTable, ...], list[dict[str, range]], tuple[str, ...]]:
+    """Split several series at the same dates, and leave out those with nothing to learn from.
+
+    Returns:
+        The series that are left, their raw rows of each split, and a line on each left out.
+
+    Raises:
+        DataError: If a split is left without a window.
+    """
+    needed, given, notes = context_length + horizon - 1 + FEWEST_WINDOWS, tables, []
+    while True:
+        parts = split_by_date([table.dates for table in tables], warmup, split)
+        both = list(zip(tables, parts, strict=True))
+        kept = [(table, rows) for table, rows in both if len(rows["train"]) >= needed]
+        notes += [
+            f"{table.ticker} is left out: {len(rows['train'])} of its {len(table)} rows, from "
+            f"{say_date(table.dates[0], table.frequency)} on, are in the training part, which "
+            f"takes {needed}"
+            for table, rows in both
+            if len(rows["train"]) < needed
+        ]
+        # Without them the dates may be others: those left are split as if they had come alone.
+        if not kept or len(kept) == len(tables):
+            break
+        tables = [table for table, _ in kept]
+    for name in SPLITS:
+        most = max((len(rows[name]) for _, rows in kept), default=0)
+        if most < context_length + horizon:
+            found = f"at most {most} rows of a series in the {name} part"
+            expected = f"a window of {context_length} and its target in one of {len(given)} series"
+            raise DataError(given[0].name, given[0].last_line, 1, found, expected)
+    return tuple(table for table, _ in kept), [rows for _, rows in kept], tuple(notes)

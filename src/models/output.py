@@ -21,6 +21,7 @@ Undo = Callable[[Tensor], Tensor]
 
 LN2 = math.log(2.0)
 MIN_SCALE = 1e-3
+MOST_LEVELS = 999
 MIN_DF = 2.0
 """Of a Student-t: above it there is a variance."""
 
@@ -149,13 +150,15 @@ def checked_levels(levels: Sequence[float]) -> tuple[float, ...]:
     """Return levels as floats.
 
     Raises:
-        ValueError: If they are not two or more, ascending, above 0 and below 1.
+        ValueError: If they are not 2 to 999 numbers, ascending, above 0 and below 1.
     """
-    own = tuple(float(level) for level in levels)
-    ascending = all(low < high for low, high in zip((0.0, *own), (*own, 1.0), strict=True))
-    if len(own) < 2 or not ascending:
+    numbers = all(type(level) in (int, float) for level in levels)
+    own = tuple(float(level) for level in levels) if numbers else ()
+    ascending = all(low < high for low, high in pairwise((0.0, *own, 1.0)))
+    if not 2 <= len(own) <= MOST_LEVELS or not ascending:
         raise ValueError(
-            f"levels must be two or more, ascending, above 0 and below 1, got {list(levels)}"
+            f"levels must be 2 to {MOST_LEVELS} numbers, ascending, above 0 and below 1, "
+            f"got {list(levels)[:30]}"
         )
     return own
 

@@ -69,23 +69,27 @@ class Record:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """The test scores: a row a metric; the model, "tomorrow = today", and their ratio.
+        """The test scores: a row a metric; the model, the forecast without one, and their ratio.
 
         Raises:
             ValueError: the run was not tested.
         """
         import pandas as pd
 
+        from src.reporting.score_tables import scored
+
         if "test" not in self.report:
             raise ValueError(f"{self.folder} was not tested: its run is {self.status}")
         parts = {part: self.report["test"][part] for part in ("model", "baseline", "ratio")}
-        return pd.DataFrame(parts).rename(columns={"baseline": "tomorrow = today"})
+        baseline = scored(self.report["test"]["model"]).baseline
+        return pd.DataFrame(parts).rename(columns={"baseline": baseline})
 
     @cached_property
     def forecasts(self) -> pd.DataFrame:
         """The test part: `last_price`, `price`, `predicted_price` in price units, by `date`.
 
-        Of a run on several series also their `ticker`.
+        Of a run on several series also their `ticker`; of other targets and outputs the columns
+        that docs/targets.md lists.
 
         Raises:
             ValueError: the run was not tested.
@@ -113,16 +117,20 @@ class Record:
         """
         from PIL import Image
 
-        from src.board.pictures import as_image, forecast_figure
+        from src.board.pictures import DRAWN, PRICE, as_image, forecast_figure
+        from src.reporting.losses import COLUMNS
 
         if (kept := self.folder / FORECAST_PICTURE).is_file():
             return Image.open(kept)
         shown = self.forecasts
         if "ticker" in shown:
             shown = shown[shown["ticker"] == shown["ticker"].iloc[0]]
-        keys = ("last_price", "price", "predicted_price")
-        last, price, predicted = (shown[name].to_numpy() for name in keys)
-        return as_image(forecast_figure(shown.index.to_numpy(), last, price, predicted))
+        if "step" in shown:
+            shown = shown[shown["step"] == shown["step"].max()]
+        kind, keys = next(item for item in COLUMNS.items() if item[1][0] in shown)
+        before, came, predicted = (shown[name].to_numpy() for name in keys)
+        drawn, days = DRAWN.get(kind, PRICE), shown.index.to_numpy()
+        return as_image(forecast_figure(days, before, came, predicted, drawn=drawn))
 
     @property
     def status(self) -> str:

@@ -111,7 +111,9 @@ def test_every_regressor_has_the_parameters_of_each_number(output):
         assert model(x).preds.shape == (3, 4 * output.size)
 
 
-@pytest.mark.parametrize("levels", [[0.5], [0.0, 0.5], [0.5, 0.4], [0.1, 1.0], [0.1, math.nan]])
+@pytest.mark.parametrize(
+    "levels", [[0.5], [0.0, 0.5], [0.5, 0.4], [0.1, 1.0], [0.1, math.nan], [0.1, "a"]]
+)
 def test_levels_that_are_none_are_refused_with_their_values(levels):
-    with pytest.raises(ValueError, match="levels must be two or more, ascending"):
+    with pytest.raises(ValueError, match="levels must be 2 to 999 numbers, ascending"):
         QuantileOutput(levels)
