@@ -13,7 +13,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -28,9 +28,9 @@ from src.reporting.predictability.store import FOLDER, NAIVE, QUESTIONS, Kept, Q
 DONE = Path("lightning_logs/verdict")
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark from the command line."""
-    options = _parse()
+    options = _parse(arguments)
     started, size = time.monotonic(), SIZES[options.size]
     tasks = list(_tasks(options.size, options.folder, options.only))
     for number, done in enumerate(_worked(tasks, options.jobs), 1):
@@ -52,7 +52,7 @@ def _worked(tasks: list[Task], jobs: int) -> Iterator[str]:
             yield done.result()
 
 
-def _parse() -> argparse.Namespace:
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -62,7 +62,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=DONE, help="where what is done lies")
     parser.add_argument("--out", type=Path, default=FOLDER, help="where --write writes")
     parser.add_argument("--write", action="store_true", help="keep the forecasts for the page")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def _tasks(size: str, folder: Path, only: list[str] | None) -> Iterator[Task]:
@@ -105,7 +105,7 @@ def _record(
     """Return how the forecasts were made."""
     from benchmarks.verdict.forecasting import prices_of
 
-    told = {task: json.loads(task.file.read_text()) for task in tasks}
+    told = {task.file.stem: json.loads(task.file.read_text()) for task in tasks}
     count = len(blocks(len(prices_of(SERIES[0])), size))
     return {
         "command": f"python -m benchmarks.verdict --size {options.size} --write",
@@ -117,13 +117,10 @@ def _record(
         "fits": count * len(tasks),
         "duration_s": round(seconds),
         "fitting_s": round(sum(one["seconds"] for one in told.values())),
-        "machine": f"{os.cpu_count()} cores, Python {platform.python_version()}",
+        "machine": f"{os.cpu_count()} cores at a load of {os.getloadavg()[2]:.0f}, Python "
+        f"{platform.python_version()}",
         "models": {row.name: said(row) for row in ROWS if any(t.row == row for t in tasks)},
-        "chosen": {
-            f"{task.series} {task.question.key} {task.row.name}": one["chosen"]
-            for task, one in told.items()
-            if any(one["chosen"])
-        },
+        "chosen": {name: one["chosen"] for name, one in told.items() if any(one["chosen"])},
     }
 
 

@@ -57,8 +57,13 @@ def money_words(strategies: Sequence[Strategy], holding: Earned) -> str:
             f"{MORE_THAN_LUCK} is the usual mark)."
         )
     words.append(_beside_holding(known))
+    even = (
+        ""
+        if math.isnan(free.break_even_bp)
+        else f"It breaks even at {free.break_even_bp:.1f}, and "
+    )
     words.append(
-        f"At {COSTS_BP[-1]:.0f} basis points a trade its Sharpe ratio is {costly.sharpe:.2f}"
+        f"{even}at {COSTS_BP[-1]:.0f} basis points a trade its Sharpe ratio is {costly.sharpe:.2f}"
         + ("; nothing is left." if costly.mean <= 0 else ".")
     )
     words.append("This is what happened on these days, not what will; it is no advice.")

@@ -5,11 +5,23 @@ import json
 import numpy as np
 import pytest
 
+from benchmarks.verdict.__main__ import main
 from benchmarks.verdict.forecasting import forecast_block, joined
-from benchmarks.verdict.plan import ROWS, SIZES, TESTED, Row, Size, asked, blocks, options_of
+from benchmarks.verdict.plan import (
+    ROWS,
+    SERIES,
+    SIZES,
+    TESTED,
+    Row,
+    Size,
+    asked,
+    blocks,
+    options_of,
+)
 from benchmarks.verdict.tasks import Task, work
 from src.config.compose import compose_line, own_part
 from src.data.reading.sources import BAR_COLUMNS, PriceTable
+from src.reporting.predictability import store
 from src.reporting.predictability.store import QUESTIONS
 from src.reporting.predictability.tables import ORDER
 
@@ -116,3 +128,21 @@ def test_what_is_done_is_not_done_again_unless_it_was_made_otherwise(tmp_path, m
     assert work(task) == "sp500 return_1 drift, done before"
     other = task._replace(size=Size(310, 1, "", ""))
     assert "done before" not in work(other)
+
+
+def test_the_command_keeps_what_the_page_needs(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("benchmarks.verdict.forecasting.prices_of", lambda series: market(1800))
+    line = f"--size quick --jobs 1 --only drift har --write --folder {tmp_path} --out {tmp_path}"
+    main(line.split())
+    found, record = store.read(tmp_path)
+    assert {(one.series, one.question.key) for one in found} == {
+        (series, key)
+        for series in SERIES
+        for key in ("return_1", "return_5", "volatility_1", "volatility_5")
+    }
+    assert [list(one.forecasts) for one in found][::4] == [["naive", "drift"], ["naive", "har"]]
+    assert record["fits"] == 8
+    assert record["larger"] == "make verdict"
+    assert list(record["models"]) == ["drift", "har"]
+    assert "power" in record["chosen"]["sp500-volatility_1-har"][0]
+    assert "wrote" in capsys.readouterr().out

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from src.reporting.predictability.spread import ERRORS, Spread, spread, volatility
+from src.reporting.predictability.spread import ERRORS, Spread, holds, spread, volatility
 from src.reporting.predictability.store import NAIVE, Kept
 from src.reporting.standing import ALPHA
 from src.reporting.statistics import confidence_set, diebold_mariano, holm
@@ -21,10 +21,12 @@ from src.reporting.statistics import confidence_set, diebold_mariano, holm
 RMSE, CRPS, QLIKE, WAY, BRIER = "RMSE ratio", "CRPS ratio", "QLIKE ratio", "right way", "Brier"
 ALWAYS_UP, BASE_RATE = "always up", "base rate"
 """Forecasts of a direction without a model, that are no row of a table of returns."""
-LEVELS = (0.5, 0.8, 0.95)
+SURE = 0.95
+LEVELS = (0.5, 0.8, SURE)
+GOAL = (0.94, 0.96)
+"""Where the share of outcomes within 95% intervals should lie over all years."""
 REPETITIONS = 500
 """Bootstrap samples of a model confidence set."""
-_SURE = 1e-6
 _REACH = 1.959964
 """Standard errors of a 95% interval."""
 
@@ -97,6 +99,7 @@ class Judged:
         cells: By measure, by model.
         losses: By measure, by model (n,).
         covered: By model, by level: whether the outcome lay in the interval (n,).
+        rigid: By model, of 95% intervals whose level does not follow.
     """
 
     kept: Kept
@@ -104,6 +107,7 @@ class Judged:
     cells: Mapping[str, Mapping[str, Cell]]
     losses: Mapping[str, Mapping[str, NDArray]]
     covered: Mapping[str, Mapping[float, NDArray]] = field(default_factory=dict)
+    rigid: Mapping[str, NDArray] = field(default_factory=dict)
 
     @property
     def reference_rows(self) -> list[str]:
@@ -138,18 +142,20 @@ def judge(kept: Kept) -> Judged:
     if NAIVE not in kept.forecasts:
         raise ValueError(f"{kept.title}: there is no forecast without a model")
     first = ERRORS + kept.question.horizon - 1
-    spreads, covered = {}, {}
+    spreads: dict[str, Spread] = {}
+    covered, rigid = {}, {}
     if kept.question.kind != "direction":
         spreads = {name: _spread(kept, forecast) for name, forecast in kept.forecasts.items()}
     late = _from(kept, first)
     outcome = _outcome(late)
     for name, own in spreads.items():
-        ends = {level: own.interval(level) for level in LEVELS}
-        covered[name] = {k: (low <= outcome) & (outcome <= high) for k, (low, high) in ends.items()}
+        ranks, ahead = own.rank(outcome), kept.question.horizon
+        covered[name] = {level: holds(ranks, level, ahead) for level in LEVELS}
+        rigid[name] = holds(ranks, SURE, step=0.0)
     measures = _MEASURES[kept.question.kind](late, spreads, kept)
     cells = {measure.name: _cells(measure, kept.question.horizon) for measure in measures}
     losses = {measure.name: measure.losses for measure in measures}
-    return Judged(late, spreads, cells, losses, covered)
+    return Judged(late, spreads, cells, losses, covered, rigid)
 
 
 def _from(kept: Kept, first: int) -> Kept:

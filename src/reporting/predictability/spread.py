@@ -3,11 +3,13 @@
 The distribution of an outcome is the forecast plus each of the latest errors whose outcome was
 known by then, each in units of the volatility of its own time. Nothing is fitted, and every model
 is treated alike. An interval from ranks of N such errors holds as often as it says where errors
-are exchangeable.
+are exchangeable; where they drift, the level that is asked of the ranks follows how often intervals
+held before, which makes the share right in the long run whatever comes.
 
 Sources: Barone-Adesi, Giannopoulos and Vosper, Journal of Futures Markets 19 (1999), filtered
-historical simulation; Lei et al., Journal of the American Statistical Association 113 (2018),
-intervals from ranks of errors; Gneiting and Raftery, same journal 102 (2007), equation 20, CRPS.
+historical simulation; Lei et al., J. American Statistical Association 113 (2018),
+intervals from ranks of errors; Gibbs and Candes, NeurIPS 34 (2021), equation 2, levels that
+follow; Gneiting and Raftery, J. American Statistical Association 102 (2007), equation 20, CRPS.
 
 Shapes: n bars in order of time, M bars of them with a distribution, N errors of each.
 """
@@ -23,6 +25,9 @@ ERRORS = 252
 """N, a year of bars."""
 DECAY = 0.94
 """Of squared returns, a day: the usual one of RiskMetrics, 1996."""
+
+STEP = 0.005
+"""Of the level after a miss, as Gibbs and Candes have it."""
 
 
 class Spread(NamedTuple):
@@ -44,6 +49,19 @@ class Spread(NamedTuple):
         """Return lower and upper ends (M,) of the interval that leaves as much below as above."""
         outside = (1 - level) / 2
         return self.quantile(outside), self.quantile(1 - outside)
+
+    def rank(self, outcome: ArrayLike) -> NDArray:
+        """Return the probability (M,) that was given to what lies below what came (M,).
+
+        0 and 1 where it lies beyond all samples.
+
+        >>> Spread(0, np.array([[1.0, 2.0, 4.0]])).rank([3.0]).tolist()
+        [0.625]
+        """
+        came = np.asarray(outcome, dtype=float)
+        places = np.arange(1, self.samples.shape[1] + 1) / (self.samples.shape[1] + 1)
+        rows = zip(came, self.samples, strict=True)
+        return np.array([np.interp(one, own, places, left=0.0, right=1.0) for one, own in rows])
 
     def above(self, value: float = 0.0) -> NDArray:
         """Return the probability (M,) that an outcome lies above a value, never 0 nor 1."""
@@ -90,6 +108,36 @@ def spread(
     off = np.sort(np.lib.stride_tricks.sliding_window_view((came - point) / size, errors), axis=1)
     known = off[: len(point) - first]
     return Spread(first, point[first:, None] + size[first:, None] * known)
+
+
+def holds(ranks: ArrayLike, level: float, horizon: int = 1, step: float = STEP) -> NDArray:
+    """Return which outcomes (M,) lie in intervals whose level follows how often they held before.
+
+    Each outcome that an interval missed widens the intervals after it, as soon as it is known, and
+    each that it held narrows them a little. No interval is wider than all samples.
+
+    Args:
+        ranks: Of outcomes in their distributions (M,), as `Spread.rank` has them.
+        level: Share of outcomes to hold.
+        horizon: h: what came of a forecast is known h bars later.
+        step: By which the share outside moves after a miss; 0 for intervals that never adapt.
+
+    >>> holds([0.5, 0.999, 0.02, 0.02], 0.9, step=0.0).tolist()
+    [True, False, False, False]
+    >>> holds([0.5, 0.999, 0.02, 0.02], 0.9, step=0.08).tolist()
+    [True, False, True, False]
+    """
+    own = np.asarray(ranks, dtype=float)
+    nearest = np.minimum(own, 1 - own).tolist()
+    outside, aim = [1 - level] * (len(own) + horizon), 1 - level
+    held = []
+    for row, near in enumerate(nearest):
+        held.append(near > 0 and near >= outside[row] / 2)
+        missed = 0.0 if held[-1] else 1.0
+        # The outcome of this row is known when the row h bars later is forecast.
+        known = outside[row + horizon - 1]
+        outside[row + horizon] = min(max(known + step * (aim - missed), 0.0), 1.0)
+    return np.array(held, dtype=bool)
 
 
 def volatility(last_price: ArrayLike, horizon: int = 1) -> NDArray:

@@ -11,6 +11,7 @@ from scipy import stats
 from src.reporting.predictability.earning import Earnings
 from src.reporting.predictability.scores import (
     BRIER,
+    GOAL,
     LEVELS,
     QLIKE,
     RMSE,
@@ -118,12 +119,7 @@ def money_table(own: Earnings) -> TextTable:
         *("strategy", "Sharpe ratio ± error", "at 5 bp", "at 10 bp"),
         *("deflated", "turnover a year", "break-even, bp"),
     )
-    caption = (
-        "Sharpe ratios of a year, of returns from close to close, without interest; ± the standard "
-        "error. Deflated: the probability that it is more than the luck of the best of all "
-        "strategies on this page."
-    )
-    return TextTable(own.kept.title, heads, tuple(rows), caption=caption)
+    return TextTable(own.kept.title, heads, tuple(rows))
 
 
 def years_table(judged: Sequence[Judged]) -> TextTable:
@@ -136,9 +132,12 @@ def years_table(judged: Sequence[Judged]) -> TextTable:
         heads.append(f"{NAMES.get(one.kept.series, one.kept.series)}, {question.kind}, {days}")
     rows = [(str(year), *(_year_text(one, year) for one in own)) for year in years]
     rows.append(("all", *(f"{_mean(one, slice(None)):.1%}" for one in own)))
+    rigid = (float(np.mean([held.mean() for held in one.rigid.values()])) for one in own)
+    rows.append(("all, levels that do not follow", *(f"{share:.1%}" for share in rigid)))
+    low, high = GOAL
     caption = (
-        "Mean over the models; * further from 95% than chance allows in a year of independent "
-        "days (binomial, 5%; of h days n / h count)."
+        f"Mean over the models; * less than {low:.0%} or more than {high:.0%}; ! further from 95% "
+        "than chance allows in a year of independent days (binomial, 5%; of h days n / h count)."
     )
     return TextTable("95% intervals by year", tuple(heads), tuple(rows), caption=caption)
 
@@ -156,7 +155,10 @@ def _year_text(one: Judged, year: int) -> str:
     if not rows.any():
         return NOTHING
     share = _mean(one, rows)
-    return f"{share:.1%}" + ("*" if off(share, rows.sum() // one.kept.question.horizon) else "")
+    mark = "" if GOAL[0] <= share <= GOAL[1] else "*"
+    return f"{share:.1%}{mark}" + (
+        "!" if off(share, rows.sum() // one.kept.question.horizon) else ""
+    )
 
 
 def off(share: float, days: int) -> bool:
@@ -169,11 +171,16 @@ def off(share: float, days: int) -> bool:
     return not low <= share * max(int(days), 1) <= high
 
 
-def bad_years(judged: Sequence[Judged]) -> dict[int, list[Judged]]:
-    """Return the years in which intervals did not hold as often as they should, and of what."""
+def bad_years(judged: Sequence[Judged], mark: str = "*") -> dict[int, list[Judged]]:
+    """Return the years in which intervals did not hold as often as they should, and of what.
+
+    Args:
+        judged: All questions.
+        mark: `*` outside the goal, `!` further from it than chance allows.
+    """
     found: dict[int, list[Judged]] = {}
     for one in judged:
         for year in sorted(set(_years(one))) if one.covered else ():
-            if _year_text(one, year).endswith("*"):
+            if mark in _year_text(one, year):
                 found.setdefault(int(year), []).append(one)
     return dict(sorted(found.items()))

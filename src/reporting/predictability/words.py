@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from src.reporting.predictability.scores import BRIER, QLIKE, RMSE, Against, Judged, against
+from src.reporting.predictability.scores import BRIER, GOAL, QLIKE, RMSE, Against, Judged, against
 from src.reporting.predictability.store import NAIVE, NAMES
 from src.reporting.standing import ALPHA
 from src.reporting.statistics import holm
-from src.reporting.text import listed, p_text, percents
+from src.reporting.text import count_of, listed, p_text, percents
 
 OURS = ("lstm", "transformer")
 HAR = "har"
-GOAL = (0.94, 0.96)
-"""Where the share of outcomes within 95% intervals should lie over all years."""
 NOTICEABLE = 0.01
 """Of what is lost: a smaller gain is called small, however sure it is."""
 
@@ -174,10 +172,10 @@ def _way(share: float) -> str:
 
 
 def where(one: Judged) -> str:
-    """Return which series and how many days ahead, short."""
-    horizon = one.kept.question.horizon
-    days = "1 day" if horizon == 1 else f"{horizon} days"
-    return f"{NAMES.get(one.kept.series, one.kept.series)}, {days}:"
+    """Return which series, what of it and how many days ahead, short."""
+    question = one.kept.question
+    days = count_of(question.horizon, "day")
+    return f"{NAMES.get(one.kept.series, one.kept.series)}, {question.kind}, {days}:"
 
 
 def rivals(judged: Sequence[Judged]) -> list[Rival]:
@@ -224,7 +222,10 @@ def coverage_words(judged: Sequence[Judged]) -> str:
     within = sum(low <= share <= high for share in shares)
     head = "yes" if within == len(shares) else "no" if not within else "in part"
     span = " to ".join(dict.fromkeys(f"{share:.1%}" for share in (min(shares), max(shares))))
+    rigid = [float(held.mean()) for one in judged for held in one.rigid.values()]
+    before = sum(low <= share <= high for share in rigid)
     return (
         f"**Do 95% intervals hold on 94 to 96% of all days: {head}.** They held on {span} of them, "
-        f"within the goal in {within} of {len(shares)} rows of the tables."
+        f"within the goal in {within} of {len(shares)} rows of the tables ({before} where their "
+        "level does not follow how often they held before)."
     )

@@ -9,7 +9,7 @@ from PIL import Image
 from src.report import main
 from src.reporting.predictability import store
 from src.reporting.predictability.earning import all_earnings
-from src.reporting.predictability.page import write_verdict
+from src.reporting.predictability.page import DOCS, write_verdict
 from src.reporting.predictability.scores import judge
 from src.reporting.predictability.tables import money_table
 from tests.reporting.predictability.fabricate import RECORD, kept, results
@@ -110,3 +110,9 @@ def test_a_page_that_is_not_to_be_written_is_refused(capsys):
         main(["verdict", "format=none"])
     assert ended.value.code == 2
     assert "the verdict is a page with figures" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_page_of_the_docs_is_that_of_the_kept_forecasts(tmp_path):
+    write_verdict(tmp_path)
+    assert (tmp_path / "verdict.md").read_text() == (DOCS / "verdict.md").read_text()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from src.reporting.predictability.spread import Spread, spread, volatility
+from src.reporting.predictability.spread import Spread, holds, spread, volatility
 
 
 def test_a_forecast_has_the_errors_that_were_known_and_no_others():
@@ -72,3 +72,35 @@ def test_volatility_is_known_before_the_bar_and_grows_with_the_root_of_the_horiz
 def test_too_few_errors_are_refused():
     with pytest.raises(ValueError, match="more than 252, to have 252 errors, got 10"):
         spread(np.zeros(10), np.zeros(10))
+
+
+def test_intervals_of_any_outcomes_hold_as_often_as_they_should_in_the_long_run():
+    rng = np.random.default_rng(4)
+    drifting = rng.normal(0.0, 1.0 + 4.0 * (np.arange(4000) % 1000 > 700), 4000)
+    own = spread(np.zeros(4000), drifting)
+    ranks = own.rank(drifting[own.first :])
+    rigid, following = holds(ranks, 0.95, step=0.0), holds(ranks, 0.95)
+    assert abs(following.mean() - 0.95) < abs(rigid.mean() - 0.95)
+    assert following.mean() == pytest.approx(0.95, abs=0.01)
+
+
+def test_a_level_that_does_not_follow_is_the_interval():
+    rng = np.random.default_rng(5)
+    came = rng.normal(size=600)
+    own = spread(np.zeros(600), came, errors=100)
+    low, high = own.interval(0.8)
+    outcome = came[own.first :]
+    held = holds(own.rank(outcome), 0.8, step=0.0)
+    assert held.tolist() == ((low <= outcome) & (outcome <= high)).tolist()
+
+
+def test_a_level_follows_what_is_known_and_no_more():
+    ranks = np.full(40, 0.5)
+    ranks[10] = 0.0
+    ranks[11:] = 0.1
+    # A miss at row 10 of forecasts of five days is known at row 15, not before.
+    held = holds(ranks, 0.9, horizon=5, step=0.2)
+    assert held[:10].all()
+    assert not held[10:15].any()
+    assert held[15]
+    assert not holds(np.zeros(50), 0.95).any()

@@ -30,7 +30,7 @@ def test_nothing_is_said_of_returns_that_nothing_predicts():
         "**How far an index will rise or fall: no.** Nothing"
     )
     assert gain_words(RETURN, judged)[0].startswith(
-        "S&P 500, 1 day: nothing told from the naive forecast; least by"
+        "S&P 500, return, 1 day: nothing told from the naive forecast; least by"
     )
 
 
@@ -92,7 +92,7 @@ def test_intervals_meet_the_goal_or_miss_it():
     calm = judge(kept(skill=0.0, days=2000))
     assert "days: yes.**" in coverage_words([calm])
     forced = {name: {0.95: np.zeros(10, bool)} for name in calm.spreads}
-    none = replace(calm, covered=forced)
+    none = replace(calm, covered=forced, rigid={})
     assert "days: no.** They held on 0.0% of them, within the goal in 0 of 4" in coverage_words(
         [none]
     )
@@ -105,7 +105,11 @@ def test_years_in_which_intervals_fail_are_named():
     held = {name: {0.95: years != "2011"} for name in own.spreads}
     failed = replace(own, covered=held)
     assert 2011 in bad_years([failed])
-    assert any(row[0] == "2011" and row[1] == "0.0%*" for row in years_table([failed]).rows)
+    assert 2011 in bad_years([failed], "!")
+    assert ("2011", "0.0%*!") in years_table([failed]).rows
+    assert ("2012", "100.0%*!") in years_table([failed]).rows
+    whole = {name: {0.95: np.arange(len(years)) % 20 > 0} for name in own.spreads}
+    assert bad_years([replace(own, covered=whole)]) == {}
     assert off(0.90, 252)
     assert not off(0.94, 252)
 
