@@ -152,6 +152,8 @@ def test_durations_are_told_apart_from_a_millisecond_to_ten_seconds(port):
     found = re.findall(r'price_request_seconds_bucket\{le="([^"]+)",path="/predict"\}', metrics)
     ends = "0.001 0.0025 0.005 0.01 0.025 0.05 0.1 0.25 0.5 1.0 2.5 10.0 +Inf"
     assert " ".join(found) == ends
+    total = re.search(r'price_request_seconds_sum\{path="/predict"\} (\S+)', metrics)[1]
+    assert 0 < float(total) < 600, "seconds of these requests, not of the machine"
 
 
 def test_prices_that_float32_can_tell_apart_are_answered(port):
