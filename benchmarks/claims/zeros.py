@@ -37,7 +37,11 @@ ALIVE = "features alive"
 def with_alive(rows: Sequence[Row], form: Form) -> str:
     """Return a sentence on the same comparison where nothing dies; empty where it was not made."""
     found = [row.value for row in rows if row.condition.endswith(ALIVE) and row.value.n]
-    return f" With all features alive it is {span(found, form)}." if found else ""
+    if not found:
+        return ""
+    fewest = count_of(min(value.n for value in found), "seed")
+    told = f"{count_of(len(found), 'condition')}, at least {fewest}"
+    return f" With all features alive it is {span(found, form)} ({told})."
 
 
 def c1(runs: Runs) -> Verdict:

@@ -452,7 +452,8 @@ def test_with_features_alive_the_same_comparison_is_told_beside():
     alive = seeds("none", zeros=0.04) + seeds("none", clip=1.0, zeros=0.04)
     found = judged("C11", dead + alive)
     assert found.word == "confirmed"
-    assert "With all features alive it is 0.0 points." in found.sentence
+    told = "With all features alive it is 0.0 points (2 conditions, at least 5 seeds)."
+    assert told in found.sentence
     assert [row.met for row in found.rows if row.condition == "clipping at 1, features alive"] == [
         *("", "")
     ]
