@@ -176,9 +176,9 @@ def _when_named(causes: Sequence[Causes]) -> list[str]:
         return []
     days = listed(sorted({day for c in named for day in c.days}))
     return [
-        f"What was named is what the diagnosis of these runs' own day said ({days}). Since "
-        "26 November 2026 it calls the death of some units of a layer benign where the model "
-        "learns all the same, so that later runs may read otherwise. The rows are dead either way."
+        f"What was named is what the diagnosis of these runs' own day said ({days}), by rules that "
+        "have changed since: the death of some units is benign now where a model predicts well all "
+        "the same. The rows are dead either way."
     ]
 
 

@@ -209,7 +209,7 @@ def test_units_that_were_named_before_the_rule_changed_are_told_with_their_day(t
     call(tmp_path / "runs", "--out", tmp_path)
     page = (tmp_path / "claims.md").read_text()
     assert "dead_unit 66.4% (2 of 3), dead_unit, benign, 66.4% (1 of 3)" in page
-    assert "What was named is what the diagnosis of these runs' own day said (2026-01-01)." in page
+    assert "the diagnosis of these runs' own day said (2026-01-01), by rules that have" in page
 
 
 def test_units_that_are_benign_by_todays_rule_need_no_word_about_another(tmp_path, unpainted):
