@@ -17,6 +17,8 @@ SLOW = 1e-6
 """Median update-to-weight ratio of one step below which a learning rate is suspect."""
 USUAL = 1e-3
 """The same ratio as it usually is, at least."""
+WELL = 3 * USUAL
+"""The same ratio of a fresh model from which on no training is suspected of a rate too low."""
 SOON = 0.1
 """Share of the loss that may be left after the steps of a trial, and the rate is no low one."""
 CALMER = (0.1, 1e-2, 1e-4)
@@ -46,14 +48,20 @@ def try_lower_rate(experiment: Experiment) -> list[Candidate]:
 
 def _goes_calmly(experiment: Experiment) -> bool:
     """Return whether a training of which all is known has gone on in small steps without harm."""
-    context = experiment.context
-    if context.first_losses is None:
-        return False
-    losses = [*context.first_losses, *(context.losses or ())]
-    if len(losses) < TRIAL_STEPS or not all(map(math.isfinite, losses)):
+    losses = _own_losses(experiment)
+    if not losses or not all(map(math.isfinite, losses)):
         return False
     begun, now = median(losses[:5]), median(losses[-TRIAL_STEPS:])
     return now <= HARMFUL * begun and max(experiment.courses.first_steps) < BRISK
+
+
+def _own_losses(experiment: Experiment) -> list[float]:
+    """Return a training's losses from its first step on; none if they are not known, or few."""
+    context = experiment.context
+    if context.first_losses is None:
+        return []
+    losses = [*context.first_losses, *(context.losses or ())]
+    return losses if len(losses) >= TRIAL_STEPS else []
 
 
 def _on_batches_learnt(experiment: Experiment) -> list[Candidate]:
@@ -139,6 +147,8 @@ def try_higher_rate(experiment: Experiment) -> list[Candidate]:
         return follow_plan(experiment, planned)
     if max(experiment.courses.first_steps) < SLOW:
         return _at_usual_rate(experiment)
+    if _own_losses(experiment) and experiment.courses.first_steps[0] >= WELL:
+        return []  # beside a training, copies are trained for a doubt only
     return _at_higher_rates(experiment)
 
 
