@@ -57,13 +57,14 @@ def _kind(dose: Dose) -> str:
 def write(doses: Sequence[Dose], command: str, seconds: float) -> None:
     """Write the committed table, records and picture."""
     heads = ["harm", "diagnoser", "runs", "any alarm", "named first", "named by any alarm"]
-    nets = len({dose.net for dose in doses})
+    pairs = len({(dose.ladder, dose.net) for dose in doses})
+    possible = sum(ladder.fits(net) for ladder in LADDERS.values() for net in NETS)
     text = f"""# Dose and harm
 
-`{command}`: {len(LADDERS)} faults at eight doses in {nets} nets, {len(doses)} runs of 60 steps,
-{seconds:.0f} s, torch {torch.__version__}. Harm: the share of the targets' variance that is left
-over that of the clean twin, the ladder's first dose. Intervals are 95% Wilson over clusters (fault
-and net).
+`{command}`: {len(LADDERS)} faults at eight doses in {len(NETS)} nets, {pairs} of {possible} pairs
+of fault and net, {len(doses)} runs of 60 steps, {seconds:.0f} s, torch {torch.__version__}. Harm:
+the share of the targets' variance that is left over that of the clean twin, the ladder's first
+dose. Intervals are 95% Wilson over clusters (fault and net).
 
 Where the loss is {HARMFUL} times the twin's or worse the fault has to be named first (goal: 0.9),
 where it is below {HARMLESS} times silence is right. Thresholds were set on the half "tune".
