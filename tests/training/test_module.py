@@ -39,7 +39,7 @@ class Prior:
 
 def batch_of(rows):
     rows = torch.as_tensor(rows)
-    columns = {"y": Y, "last_price": LAST, "price": PRICE}
+    columns = {"y": Y, "reference": LAST, "last_price": LAST, "actual": PRICE, "price": PRICE}
     return SimpleNamespace(
         x=X[rows, None, None],
         index=100 + rows,
@@ -129,7 +129,9 @@ def test_each_window_is_priced_as_its_series(trainer):
     module = module_of(to_price=lambda preds, last, series: last + preds + series[:, None])
     batch = batch_of([0, 1])
     batch.series = torch.tensor([0, 5])
-    assert module._evaluate(batch, "val").flatten().tolist() == [11, 17]
+    forecast, quantiles = module._evaluate(batch, "val")
+    assert forecast.flatten().tolist() == [11, 17]
+    assert quantiles is None
 
 
 def test_only_what_is_trained_is_given_to_the_optimiser():
