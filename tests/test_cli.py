@@ -48,7 +48,7 @@ def main_of(name):
 
 def test_the_commands_are_the_files_at_the_top_of_src():
     files = {file.stem for file in (ROOT / "src").glob("*.py")}
-    assert files - {"__init__", "cli", "files", "terminal", "src"} == set(COMMANDS)
+    assert files - {"__init__", "cli", "files", "importing", "terminal", "src"} == set(COMMANDS)
 
 
 def test_no_name_in_src_hides_the_standard_library_or_an_installed_package():

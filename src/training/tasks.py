@@ -60,6 +60,7 @@ def qlike_loss(preds: Tensor, target: Tensor, reduction: str = "mean") -> Tensor
 
     Source: Patton, Journal of Econometrics 160 (2011), section 3.
 
+    >>> import torch
     >>> qlike_loss(torch.tensor([0.0]), torch.tensor([2.0]).log())
     tensor(0.3069)
     """
