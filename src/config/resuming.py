@@ -20,6 +20,14 @@ _KEEPS_ANOTHER_STATE = (".amsgrad", ".centered", ".momentum")
 """Ends of keys that make an optimiser another one, whose state a checkpoint does not have."""
 WHERE = ("resume", "name", "log_dir")
 """Keys that say which run is meant, or where it lies."""
+_ADDED: Mapping[str, Any] = {
+    "data.horizon": 1,
+    "data.volatility_estimator": "garman_klass",
+    "evaluation": {},
+    "model.forget_bias": 0.0,
+    "output._target_": "src.models.output.PointOutput",
+}
+"""Keys that a run of an earlier version does not have, each with what it did all the same."""
 
 
 def asked_for(config: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
@@ -74,7 +82,10 @@ def going_on(
     ({'trainer': {'max_epochs': 40}, 'seed': 0}, ['trainer.max_epochs: 20 -> 40'])
     """
     now: dict[str, Any] = copy.deepcopy(dict(stored))
+    before = dict(leaves(stored))
     for key, value in asked.items():
+        if key not in before and key in _ADDED and _ADDED[key] == value:
+            continue
         *parents, last = key.split(".")
         node = now
         for parent in parents:
@@ -102,6 +113,7 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ['a.b: 1 -> 3']
     """
     old, new = dict(leaves(before)), dict(leaves(now))
+    old = {key: value for key, value in _ADDED.items() if key in new} | old
     keys = dict.fromkeys([*old, *new])
     return [f"{k}: {old.get(k)} -> {new.get(k)}" for k in keys if old.get(k) != new.get(k)]
 

@@ -271,6 +271,38 @@ def test_auto_takes_the_newest_unfinished_run_of_the_same_config(tiny_run, go_on
     assert len(list((tmp_path / "lightning_logs").glob("*/*"))) == 4
 
 
+def as_before_it_had(folder, *keys):
+    """Take keys out of all that a run says of its config, as if it had been made without them."""
+
+    def without(config):
+        for *parents, last in (key.split(".") for key in keys):
+            node = config
+            for parent in parents:
+                node = node[parent]
+            del node[last]
+        return config
+
+    text = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(yaml.safe_dump(without(yaml.safe_load(text))))
+    for file in (folder / "checkpoints").glob("*.ckpt"):
+        checkpoint = load_checkpoint(file)
+        without(checkpoint["hyper_parameters"]["config"])
+        AtomicCheckpointIO().save_checkpoint(checkpoint, file)
+    report = report_of(folder) | {"status": "running"}
+    (folder / "report.json").write_text(json.dumps(report))
+
+
+def test_runs_from_before_a_key_go_on_with_what_they_did_without_it(tiny_run, go_on, tmp_path):
+    folder = tiny_run(*LSTM)
+    keys = ("evaluation", "output", "data.horizon", "data.volatility_estimator")
+    as_before_it_had(folder, *keys, "model.forget_bias")
+    go_on("auto", "trainer.max_epochs=2", "data.horizon=1", base=(*TINY, *LSTM))
+    assert len(list((tmp_path / "lightning_logs").glob("*/*"))) == 1
+    assert report_of(folder)["resumed"][0]["changes"] == ["trainer.max_epochs: 1 -> 2"]
+    with pytest.raises(ValueError, match=r"data\.horizon: 1 -> 2 makes it another run"):
+        go_on(folder, "data.horizon=2", "trainer.max_epochs=3")
+
+
 def test_a_run_whose_process_is_gone_was_killed_and_one_that_holds_its_lock_runs(tiny_run, go_on):
     folder = tiny_run(*LSTM)
     report = report_of(folder) | {"status": "running"}
