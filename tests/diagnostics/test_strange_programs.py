@@ -95,3 +95,30 @@ def test_a_hinge_that_all_samples_meet_has_no_gradient_and_needs_none() -> None:
         return F.triplet_margin_loss(model(batch), near, far, margin=0.1)
 
     assert not diagnose(model, [anchor, anchor], loss_fn).alarms
+
+
+def test_no_gradient_at_all_is_never_healthy_though_two_operations_block_it() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(64, 5)
+    model = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 1))
+
+    def loss_fn(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        decided = model(batch[0]).sign() / 2 + 0.5
+        return F.binary_cross_entropy(decided.clamp(1e-6, 1 - 1e-6), batch[1])
+
+    found = diagnose(model, [(x, (x[:, :1] > 0).float())], loss_fn)
+    assert [finding.cause for finding in found.alarms] == ["zero_gradient"]
+    assert found.alarms[0].confirmed is None
+
+
+@pytest.mark.parametrize("dim", [0, 1])
+def test_a_log_softmax_over_the_samples_is_told_from_one_over_the_classes(dim: int) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(64, 5)
+    batch = (x, x[:, :3].argmax(1))
+    model = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3))
+    found = diagnose(
+        model, [batch], lambda m, b: F.nll_loss(F.log_softmax(m(b[0]), dim), b[1])
+    ).alarms
+    assert [finding.cause for finding in found] == ["loss_mismatch"] * (dim == 0)
+    assert all("over dim 1" in finding.remedy for finding in found)

@@ -159,7 +159,10 @@ def pass_straight_through(experiment: Experiment, candidate: Candidate) -> Verdi
     names = candidate.evidence["silent_parameters"]
     before = _heard(experiment.baseline.grads, names)
     after = _heard(experiment.replay(mode=RewrittenCalls(straight)).grads, names)
-    return (after > before if calls["changed"] else None), {"before": before, "after": after}
+    evidence = {"before": before, "after": after}
+    if not calls["changed"] or (not after and _all_zero(experiment.symptoms)):
+        return None, evidence  # behind it something else blocks as well: the symptom stays
+    return after > before, evidence
 
 
 def _heard(grads: Mapping[str, Tensor], names: list[str]) -> int:

@@ -136,6 +136,11 @@ class Judge:
         batches = [tensors_in(self.experiment.batches[i]) for i in self.held_out]
         return sum(max((len(t) for t in batch if t.dim()), default=0) for batch in batches) >= ROWS
 
+    @cached_property
+    def reached(self) -> float:
+        """Loss on the held-out batches of the model as it is, after however many steps."""
+        return self._judge(self.experiment.copy(), AS_IS)
+
     def worth(self, remedy: Remedy, without: Remedy = AS_IS) -> Worth:
         """Compare a remedy with the program as it is, or with another one.
 

@@ -18,7 +18,8 @@ SLOW = 1e-6
 USUAL = 1e-3
 """The same ratio as it usually is, at least."""
 WELL = 3 * USUAL
-"""The same ratio of a fresh model from which on no training is suspected of a rate too low."""
+"""The same ratio of a fresh model from which on no rate is suspected of being too low: what learns
+faster at ten times the rate is slow, not broken. Adam at its usual rate has 0.003 to 0.02."""
 SOON = 0.1
 """Share of the loss that may be left after the steps of a trial, and the rate is no low one."""
 CALMER = (0.1, 1e-2, 1e-4)
@@ -147,8 +148,8 @@ def try_higher_rate(experiment: Experiment) -> list[Candidate]:
         return follow_plan(experiment, planned)
     if max(experiment.courses.first_steps) < SLOW:
         return _at_usual_rate(experiment)
-    if _own_losses(experiment) and experiment.courses.first_steps[0] >= WELL:
-        return []  # beside a training, copies are trained for a doubt only
+    if experiment.courses.first_steps[0] >= WELL:
+        return []
     return _at_higher_rates(experiment)
 
 
@@ -170,7 +171,7 @@ def _at_higher_rates(experiment: Experiment) -> list[Candidate]:
     """Train fresh copies at higher rates, and judge them on batches held out.
 
     Slow is not broken: a copy that learns most there is in the steps of a trial has a rate to
-    learn at.
+    learn at, and so has a program that has got by now where the higher rate would bring it.
     """
     judge, moved = experiment.judge, experiment.courses.first_steps[0]
     if not judge.can_tell:
@@ -180,7 +181,7 @@ def _at_higher_rates(experiment: Experiment) -> list[Candidate]:
         worth = judge.worth(Remedy(rate=factor))
         if worth.without.end < SOON * worth.without.start:
             return []
-        if worth.is_harmful:
+        if worth.is_harmful and judge.reached >= HARMFUL * worth.under.end:
             return [_raise(experiment, factor, _evidence(experiment, worth), True)]
     return []
 

@@ -177,6 +177,9 @@ def _mismatch(loss: LossSymptoms) -> tuple[str, str] | None:
     if name.startswith("binary_cross_entropy") and outside_share(target.double(), 0, 1) > OUTSIDE:
         return "targets are no probabilities", "Use a regression loss such as mse_loss."
     if name == "nll_loss" and float(preds.logsumexp(1).abs().median()) > 1e-3:
+        if loss.activation == "logsoftmax":
+            why = "a log_softmax over another dimension than the classes"
+            return why, "Take the log_softmax over dim 1, the classes, or use cross_entropy."
         return "nll_loss expects log-probabilities", "Use cross_entropy, or add a log_softmax."
     if name in REGRESSION_LOSSES and loss.activation == "softmax" and classes == 1:
         return "a softmax over one output is always 1", "Remove the softmax."

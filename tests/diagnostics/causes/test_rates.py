@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import cross_entropy, mse_loss
 
 from src.diagnostics import diagnose
 from src.diagnostics.causes.courses import Courses
@@ -82,10 +83,42 @@ def compared(monkeypatch):
     return ask
 
 
-def test_steps_of_a_usual_size_beside_a_training_need_no_trial_at_higher_rates(compared):
+def test_where_a_fresh_model_moves_as_far_as_is_usual_no_higher_rate_is_tried(compared):
     assert compared(3e-3) == []
+    assert compared(3e-3, first_losses=None) == []
 
 
-def test_small_steps_or_a_training_that_is_not_known_are_tried_at_higher_rates(compared):
+def test_where_it_moves_less_higher_rates_are_tried(compared):
     assert compared(1e-4)
-    assert compared(3e-3, first_losses=None)
+    assert compared(1e-4, first_losses=None)
+
+
+def trained_on(target, rate, steps):
+    """Train a small classifier or regressor with Adam and return its diagnosis."""
+    torch.manual_seed(1)
+    x = torch.randn(512, 10)
+    y = target(x)
+    outputs = 1 if y.is_floating_point() else 4
+    loss = mse_loss if y.is_floating_point() else cross_entropy
+    model = nn.Sequential(nn.Linear(10, 32), nn.ReLU(), nn.Linear(32, outputs))
+    batches = list(zip(x.split(32), y.split(32), strict=True))
+    optimizer = torch.optim.Adam(model.parameters(), rate)
+    for step in range(steps):
+        optimizer.zero_grad()
+        loss(model(batches[step % 16][0]), batches[step % 16][1]).backward()
+        optimizer.step()
+    return diagnose(model, batches, lambda m, b: loss(m(b[0]), b[1]), optimizer)
+
+
+def test_adam_at_its_usual_rate_is_not_too_low_while_a_classifier_still_learns():
+    told = trained_on(lambda x: (x @ torch.randn(10, 4)).argmax(1), 1e-3, 150)
+    assert told.loss > 0.2
+    assert not told.alarms
+
+
+def test_a_low_rate_that_has_got_by_now_where_a_higher_one_would_is_not_too_low():
+    def noisy(x):
+        return 1.5 * x[:, :3].sum(1, keepdim=True) + 0.9 * torch.randn(512, 1)
+
+    assert [f.cause for f in trained_on(noisy, 2e-4, 30).alarms] == ["learning_rate_too_low"]
+    assert not trained_on(noisy, 2e-4, 1000).alarms
