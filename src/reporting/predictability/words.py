@@ -87,16 +87,30 @@ def headline(asked: Asked, judged: Sequence[Judged]) -> str:
     sizes = [-gain.relative for gain in gains if gain]
     sure = "yes" if len(told) == len(judged) else "in part"
     hardly = ", but hardly" if max(sizes) < NOTICEABLE else ""
-    ties = [
-        name
-        for name in told[0].cells[asked.measure]
-        if name not in (best, NAIVE) and all(_kept(one, asked.measure, name) for one in told)
-    ]
+    ties = _ties(best, told, asked.measure, rivals(judged))
     also = f" ({listed(ties)} cannot be told from it)" if ties else ""
     return (
         f"**{asked.what}: {sure}{hardly}.** Best by {best}{also}: it loses {percents(sizes)} less "
         f"than {asked.baseline} does, in {len(told)} of {len(judged)} cases beyond chance."
     )
+
+
+def _ties(best: str, told: Sequence[Judged], measure: str, found: Sequence[Rival]) -> list[str]:
+    """Return what every confidence set keeps beside the best, but for what a test tells from it.
+
+    The set may keep HAR where the test of the two alone, which the page shows too, tells them
+    apart: then it is said in how many cases it does not.
+    """
+    apart = {(one.where, frozenset({one.model, HAR})) for one in found if one.p_value < ALPHA}
+    ties = []
+    for name in told[0].cells[measure]:
+        if name in (best, NAIVE) or not all(_kept(one, measure, name) for one in told):
+            continue
+        count = sum((where(one), frozenset({best, name})) not in apart for one in told)
+        if count:
+            some = "" if count == len(told) else f" in {count} of {len(told)} cases"
+            ties.append(name + some)
+    return ties
 
 
 def _kept(one: Judged, measure: str, name: str) -> bool:
@@ -134,7 +148,7 @@ def _told(one: Judged, measure: str) -> str:
         return ""
     kept = [name for name in better if one.cells[measure][name].in_set]
     also = [name for name in kept if name != better[0]]
-    with_it = f", not told from {listed(also)}" if also else ""
+    with_it = f" (the confidence set keeps {listed(also)} too)" if also else ""
     return f"{where(one)} best by {better[0]}{with_it}, {_sized(one, measure, better[0])}"
 
 
@@ -182,7 +196,7 @@ def rivals(judged: Sequence[Judged]) -> list[Rival]:
     """Return our models beside HAR, on every question of volatility, adjusted together (Holm)."""
     found = []
     for one in judged:
-        losses = one.losses[QLIKE]
+        losses = one.losses.get(QLIKE, {})
         for name in OURS:
             if name in losses and HAR in losses:
                 test = against(losses[name], losses[HAR], one.kept.question.horizon)

@@ -63,6 +63,28 @@ def test_what_cannot_be_told_from_the_best_is_named_beside_it():
     assert "cannot be told from it)" in headline(DIRECTION, judged)
 
 
+def all_in_the_set(judged):
+    """Return a question as if its confidence set kept every model."""
+    cells = {
+        measure: {name: cell._replace(in_set=True) for name, cell in column.items()}
+        for measure, column in judged.cells.items()
+    }
+    return replace(judged, cells=cells)
+
+
+def test_what_a_test_tells_from_the_best_is_not_called_a_tie_though_the_set_keeps_it():
+    apart = kept("volatility_1", skill=0.9)
+    twin = kept("volatility_5", skill=0.9)
+    near = twin.forecasts["har"] * np.exp(np.random.default_rng(0).normal(0.0, 1e-3, 900))
+    twin = replace(twin, forecasts={**twin.forecasts, "lstm": near})
+    judged = [all_in_the_set(judge(one)) for one in (apart, twin)]
+    assert [one.verdict for one in rivals(judged)] == ["loses to HAR", "cannot be told from HAR"]
+    words = headline(VOLATILITY, judged)
+    assert "Best by har (ridge, lstm in 1 of 2 cases cannot be told from it)" in words
+    assert "lstm" not in headline(VOLATILITY, judged[:1])
+    assert "best by har (the confidence set keeps lstm too), " in gain_words(VOLATILITY, judged)[0]
+
+
 def rival(relative: float, p_value: float) -> Rival:
     own = Against(relative, relative - 0.05, relative + 0.05, p_value)
     return Rival("lstm", "S&P 500, 1 day:", own, p_value)
