@@ -82,7 +82,10 @@ def test_what_a_test_tells_from_the_best_is_not_called_a_tie_though_the_set_keep
     words = headline(VOLATILITY, judged)
     assert "Best by har (ridge, lstm in 1 of 2 cases cannot be told from it)" in words
     assert "lstm" not in headline(VOLATILITY, judged[:1])
-    assert "best by har (the confidence set keeps lstm too), " in gain_words(VOLATILITY, judged)[0]
+    assert (
+        "best by har (the confidence set keeps lstm, ridge too), "
+        in gain_words(VOLATILITY, judged)[0]
+    )
 
 
 def rival(relative: float, p_value: float) -> Rival:
