@@ -9,8 +9,10 @@ forecast, M trees for each of them, of D nodes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -135,6 +137,8 @@ class Boosting(FittedRegressor):
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
         (leaves, rate), (x, x_val) = how, shown
+        if target == "direction" and bool((y == y[0]).all()):
+            return _without_trees(y), 0  # a classifier of one class does not know which it is
         options: dict[str, Any] = {
             **{"learning_rate": rate, "max_iter": self.trees, "max_leaf_nodes": leaves},
             **{"min_samples_leaf": 20, "l2_regularization": 1.0},
@@ -178,3 +182,14 @@ class Boosting(FittedRegressor):
             own = getattr(self, name)
             if not bool(((own >= 0) & (own < end)).all()):
                 raise ValueError(f"{name} of a tree leads out of its {end}")
+
+
+def _without_trees(y: Tensor) -> SimpleNamespace:
+    """Return what stands for grown trees where all windows went one way: their log odds alone.
+
+    Those of (ups + 1) / (windows + 2), as the base rate is taken (Laplace's rule).
+    """
+    ups = float(y.sum())
+    return SimpleNamespace(
+        _baseline_prediction=math.log((ups + 1) / (len(y) - ups + 1)), _predictors=[]
+    )

@@ -51,6 +51,15 @@ def test_what_was_fitted_comes_back_from_its_arrays_bit_for_bit():
     assert torch.equal(again(VAL.x).preds, model(VAL.x).preds)
 
 
+@pytest.mark.parametrize(("rose", "odds"), [(1.0, 401.0), (0.0, 1 / 401)])
+def test_a_direction_that_never_changed_in_training_is_forecast_to_stay(rose, odds):
+    always = Windows(TRAIN.x, torch.full((400, 1), rose))
+    model = Boosting(3, 4, trees=5, leaves=[4], learning_rates=[0.3], steps=[1])
+    fit = model.fit(always, Windows(VAL.x, torch.full((200, 1), rose)), "direction")
+    assert fit.chosen["trees"] == 0
+    assert model(VAL.x).preds.exp().unique().tolist() == pytest.approx([odds])
+
+
 @pytest.mark.parametrize(("name", "value"), [("left", 7), ("right", -1), ("feature", 12)])
 def test_arrays_that_lead_out_of_the_trees_are_refused(name, value):
     model, _ = fitted(steps=[1])
