@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.utils.checkpoint as checkpoint
 from torch import Tensor, nn
 
 _CONTAINERS = (dict, list, tuple, set, deque)
@@ -21,6 +22,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
     the lists, deques, dicts and sets among them with all that these hold in turn, the values of
     tensors, `requires_grad` and `.grad` come back bitwise. What objects of other kinds keep, and
     what a loss function keeps in its closure, is not known here and stays as the body leaves it.
+    Nothing is checkpointed in the body.
 
     Args:
         model: Any module.
@@ -36,7 +38,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
         for t in tensors
     ]
     try:
-        with same_generators():
+        with same_generators(), without_checkpoints():
             yield
     finally:
         for container, items in containers:
@@ -49,6 +51,37 @@ def untouched(model: nn.Module) -> Iterator[None]:
                 _write_back(grad, grad_value)
             if tensor.is_leaf and tensor.grad is not grad:
                 tensor.grad = grad
+
+
+@contextmanager
+def without_checkpoints() -> Iterator[None]:
+    """Let `torch.utils.checkpoint` keep activations in the body: it saves memory, changes no value.
+
+    What is computed again on the way back would be seen twice, and no gradient of single tensors
+    can be asked for through a checkpoint that is made with `use_reentrant=True`.
+
+    Yields:
+        Nothing.
+    """
+
+    def call(function: Any, preserve_rng_state: bool, *args: Any) -> Any:
+        return function(*args)
+
+    def keep(*args: Any, **kwargs: Any) -> Iterator[None]:
+        yield
+
+    reentrant, name = checkpoint.CheckpointFunction, "_checkpoint_without_reentrant_generator"
+    inherited, kept = "apply" not in vars(reentrant), getattr(checkpoint, name, None)
+    if not inherited or kept is None:  # within another body, or another version of torch
+        yield
+        return
+    reentrant.apply = staticmethod(call)
+    setattr(checkpoint, name, keep)
+    try:
+        yield
+    finally:
+        del reentrant.apply
+        setattr(checkpoint, name, kept)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from src.diagnostics import diagnose
 
@@ -122,3 +123,94 @@ def test_a_log_softmax_over_the_samples_is_told_from_one_over_the_classes(dim: i
     ).alarms
     assert [finding.cause for finding in found] == ["loss_mismatch"] * (dim == 0)
     assert all("over dim 1" in finding.remedy for finding in found)
+
+
+class Checkpointed(nn.Module):
+    """Computes its blocks again on the way back."""
+
+    def __init__(self, reentrant: bool | None, features: int = 8) -> None:
+        super().__init__()
+        self.first, self.last, self.reentrant = nn.Linear(features, 16), nn.Linear(16, 1), reentrant
+        block = (nn.LayerNorm(16), nn.Linear(16, 16), nn.Tanh(), nn.Dropout(0.1))
+        self.blocks = nn.ModuleList(nn.Sequential(*block) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        for block in self.blocks:
+            if self.reentrant is None:
+                x = x + block(x)
+            else:
+                x = x + checkpoint(block, x, use_reentrant=self.reentrant)
+        return self.last(x)
+
+
+@pytest.mark.parametrize("dead", [False, True])
+def test_checkpoints_change_nothing_that_is_found(dead: bool) -> None:
+    found = []
+    for reentrant in (None, False, True):
+        torch.manual_seed(0)
+        x = torch.randn(64, 8) * torch.tensor([1.0] * 5 + [0.0 if dead else 1.0] * 3)
+        model = Checkpointed(reentrant)
+        batches = list(zip(x.split(16), x[:, :1].split(16), strict=True))
+        told = diagnose(model, batches, lambda m, b: F.mse_loss(m(b[0]), b[1]))
+        found.append([(f.id, f.confirmed, f.benign) for f in told.findings])
+        calls = list[int]()
+        model.blocks[0].register_forward_hook(lambda *_, calls=calls: calls.append(1))
+        F.mse_loss(model(x), x[:, :1]).backward()
+        assert len(calls) == (1 if reentrant is None else 2)  # checkpoints are taken again
+    assert found[0] == found[1] == found[2]
+    assert bool(found[0]) == dead
+
+
+class Again(torch.autograd.Function):
+    """Calls a module on the way there, and once more on the way back."""
+
+    @staticmethod
+    def forward(ctx, x, module):  # type: ignore[no-untyped-def]
+        ctx.module, ctx.x = module, x.detach()
+        return module(x)
+
+    @staticmethod
+    def backward(ctx, grad):  # type: ignore[no-untyped-def]
+        with torch.enable_grad():
+            x = ctx.x.requires_grad_(True)
+            torch.autograd.backward(ctx.module(x), grad)
+        return x.grad, None
+
+
+def test_a_function_that_calls_modules_on_the_way_back_is_no_crash() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(32, 4)
+    model = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 1)])
+
+    def loss_fn(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        return F.mse_loss(model[1](Again.apply(model[0](batch[0]), nn.Tanh())), batch[1])
+
+    assert not diagnose(model, [(x, x[:, :1])], loss_fn).alarms
+
+
+class Gated(nn.Module):
+    """Residual blocks whose branches begin at zero, each behind a gate of its own."""
+
+    def __init__(self, trainable: bool) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 8)) for _ in range(3)
+        )
+        self.gates = nn.Parameter(torch.zeros(3)) if trainable else torch.zeros(3)
+        self.head = nn.Linear(8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for gate, branch in zip(self.gates, self.branches, strict=True):
+            x = x + gate * branch(x)
+        return self.head(x)
+
+
+@pytest.mark.parametrize("trainable", [False, True])
+def test_branches_behind_gates_that_open_with_the_first_step_are_no_alarm(trainable: bool) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(64, 8)
+    found = diagnose(
+        Gated(trainable), [(x, x[:, :1])], lambda m, b: F.mse_loss(m(b[0]), b[1])
+    ).alarms
+    assert bool(found) != trainable

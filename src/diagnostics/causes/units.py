@@ -97,6 +97,9 @@ def _blocked(symptoms: Symptoms) -> list[Candidate]:
     silent = [m for m in flows if m.flow == 0 and m.order < alive[-1].order]
     single = tuple(s.module + "." for s in symptoms.structure.singles if s.by_design)
     silent = [m for m in silent if not m.name.startswith(single)]
+    gates = (block for block in symptoms.structure.blocks if block.gated)
+    waiting = {name for block in gates for name in block.silent}  # until the gate's first step
+    silent = [m for m in silent if not {p.name for p in symptoms.own(m.name)} <= waiting]
     if not silent:
         return []
     place = silent[-1]

@@ -37,6 +37,7 @@ class ModuleHooks:
         self.edges: list[tuple[str, str, Any]] = []
         self.padding: Tensor | None = None
         self.order = 0
+        self.is_going_back = False
         self.axes: dict[str, int] = {}
         for name, module in model.named_modules():
             if any(True for _ in module.parameters(recurse=False)) or not any(module.children()):
@@ -72,11 +73,14 @@ class ModuleHooks:
         self.stack.clear()
         self.owners.clear()
         self.edges.clear()
+        self.is_going_back = False
         self.padding = padding_steps(batch, self.model)
         self.calls.begin()
 
     def _enter(self, name: str) -> Callable[..., Any]:
         def hook(module: nn.Module, args: Any, kwargs: Any) -> Any:
+            if self.is_going_back:  # a function that computes again what it did not keep
+                return None
             self.stack.append(name)
             with torch._C.DisableTorchFunction():  # what is measured here is not to be observed
                 return enter(module, args, kwargs)
@@ -115,6 +119,8 @@ class ModuleHooks:
 
     def _leave(self, name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            if self.is_going_back:
+                return
             if self.stack:
                 self.stack.pop()
             with torch._C.DisableTorchFunction():
@@ -142,7 +148,7 @@ class ModuleHooks:
 
     def collect(self, loss: Tensor) -> None:
         """Send the loss back and note every gradient."""
-        symptoms = self.symptoms
+        symptoms, self.is_going_back = self.symptoms, True
         parameters = [p for p in symptoms.parameters.values() if p.weight.requires_grad]
         targets = [p.weight for p in parameters] + [edge for _, _, edge in self.edges]
         grads: Sequence[Tensor | None] = [None] * len(targets)
