@@ -2,12 +2,11 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import Any
 
-import torch
 from torch import nn
 
+from .arguments import Optimizers, as_list, check_model, take
 from .causes import CAUSES, Candidate, Cause, Experiment
 from .causes.cause import find_nothing
 from .checks import list_checks
@@ -16,8 +15,6 @@ from .isolation import untouched
 from .rank import rank
 from .symptoms.replay import LossFunction, check_loss_function, find_symptoms
 from .symptoms.symptoms import Symptoms, TrainingContext
-
-Optimizers = torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None
 
 
 def diagnose(
@@ -52,7 +49,8 @@ def diagnose(
         The findings, root cause first; a healthy model has none that is not benign.
 
     Raises:
-        ValueError: If there is no batch, or `loss_fn` is no such function.
+        ValueError: If there is no batch or no sample in one, `loss_fn` is no such function, or the
+            model cannot be replayed: no Python module, on the meta device, without a shape yet.
 
     >>> from torch import nn
     >>> x = torch.cat([torch.randn(32, 2), torch.zeros(32, 1)], dim=1)
@@ -61,9 +59,8 @@ def diagnose(
     >>> worst.cause, worst.indices, worst.confirmed
     ('dead_input', ('c',), True)
     """
-    taken = list(islice(batches, max_batches))
-    if not taken:
-        raise ValueError(f"batches must hold at least one batch, got {batches!r}")
+    check_model(model)
+    taken = take(batches, at_least=1, at_most=max_batches)
     check_loss_function(loss_fn)
     optimizers = as_list(optimizer)
     with untouched(model):
@@ -149,10 +146,3 @@ def _explains(root: Finding, cause: Cause) -> bool:
 def _named(cause: Cause, candidate: Candidate) -> Finding:
     claims = {**vars(candidate), "benign": candidate.benign or cause.benign}
     return Finding(cause=cause.name, **claims)
-
-
-def as_list(optimizer: Optimizers) -> list[torch.optim.Optimizer]:
-    """Return one optimiser, several or none as a list."""
-    if optimizer is None:
-        return []
-    return [optimizer] if isinstance(optimizer, torch.optim.Optimizer) else list(optimizer)

@@ -70,7 +70,8 @@ def without_checkpoints() -> Iterator[None]:
     def keep(*args: Any, **kwargs: Any) -> Iterator[None]:
         yield
 
-    reentrant, name = checkpoint.CheckpointFunction, "_checkpoint_without_reentrant_generator"
+    reentrant: Any = checkpoint.CheckpointFunction
+    name = "_checkpoint_without_reentrant_generator"
     inherited, kept = "apply" not in vars(reentrant), getattr(checkpoint, name, None)
     if not inherited or kept is None:  # within another body, or another version of torch
         yield

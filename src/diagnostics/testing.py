@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import nn
 
-from .diagnose import Optimizers, diagnose
+from .arguments import Optimizers
+from .diagnose import diagnose
 from .symptoms.replay import LossFunction
 
 
@@ -36,6 +37,8 @@ def assert_healthy(
     >>> loss_fn = lambda model, batch: nn.functional.mse_loss(model(batch), torch.randn(32, 1))
     >>> assert_healthy(nn.Linear(3, 1), [x], loss_fn, known=["dead_input@weight"])
     """
+    if isinstance(known, str):
+        known = [known]
     diagnosis = diagnose(model, batches, loss_fn, optimizer, **options)
     told = [f"{f.sentence}. {f.remedy} [{f.id}]" for f in diagnosis.alarms if f.id not in known]
     if told:

@@ -155,7 +155,7 @@ def test_checkpoints_change_nothing_that_is_found(dead: bool) -> None:
         told = diagnose(model, batches, lambda m, b: F.mse_loss(m(b[0]), b[1]))
         found.append([(f.id, f.confirmed, f.benign) for f in told.findings])
         calls = list[int]()
-        model.blocks[0].register_forward_hook(lambda *_, calls=calls: calls.append(1))
+        model.blocks[0].register_forward_pre_hook(lambda *_, calls=calls: calls.append(1))
         F.mse_loss(model(x), x[:, :1]).backward()
         assert len(calls) == (1 if reentrant is None else 2)  # checkpoints are taken again
     assert found[0] == found[1] == found[2]

@@ -9,13 +9,14 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import combinations, islice
+from itertools import combinations
 from time import monotonic
 from typing import Any, NamedTuple
 
 from torch import nn
 
-from ..diagnose import Optimizers, as_list, diagnose
+from ..arguments import Optimizers, as_list, check_model, take
+from ..diagnose import diagnose
 from ..findings import Finding
 from ..isolation import untouched
 from ..symptoms.replay import LossFunction, check_loss_function
@@ -102,12 +103,12 @@ def what_would_help(
     ('repair', 'targets standardised')
     """
     started = monotonic()
-    taken = list(islice(batches, MOST_BATCHES))
-    if len(taken) < 2:
-        what = "batches must hold at least two, to learn from and to judge on"
-        raise ValueError(f"{what}, got {len(taken)}")
+    check_model(model)
+    taken = take(batches, 2, MOST_BATCHES, what_for=", to learn from and to judge on")
     if steps < 3:
         raise ValueError(f"steps must be at least 3, got {steps}")
+    if not seconds >= 0:
+        raise ValueError(f"seconds must be at least 0, got {seconds}")
     check_loss_function(loss_fn)
     diagnosis = diagnose(model, taken, loss_fn, optimizer, feature_names=feature_names)
     alarms = [alarm for alarm in diagnosis.alarms if alarm.confirmed is not False]

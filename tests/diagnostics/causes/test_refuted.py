@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from src.diagnostics.arguments import as_list
 from src.diagnostics.causes import CAUSES
 from src.diagnostics.causes.cause import Candidate, Verdict
 from src.diagnostics.causes.experiment import Experiment
-from src.diagnostics.diagnose import as_list, find_causes
+from src.diagnostics.diagnose import find_causes
 from src.diagnostics.isolation import untouched
 from src.diagnostics.symptoms.replay import find_symptoms
 from tests.diagnostics.faults import FAULTS, Case, healthy, make_batches

@@ -159,7 +159,7 @@ def test_the_table_says_change_start_skills_cause_and_what_to_do():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"batches": 1}, "at least two"), ({"steps": 2}, "steps must be at least 3, got 2")],
+    [({"batches": 1}, "at least 2 batches"), ({"steps": 2}, "steps must be at least 3, got 2")],
 )
 def test_what_cannot_be_tried_is_refused(options, message):
     model, batches, loss_fn, optimizer = programs.healthy()
