@@ -14,6 +14,8 @@ from .cause import Candidate, Cause, Variant, Verdict, at_module
 from .experiment import Experiment, RewrittenCalls
 from .needs import look
 
+CASTS = ("float", "double", "half", "bfloat16", "to", "type")
+"""Changes of a number's format, which let a gradient through."""
 INSTEAD = {
     "Round": "round after training, or use a straight-through estimator",
     "Floor": "floor after training, or use a straight-through estimator",
@@ -160,7 +162,8 @@ def pass_straight_through(experiment: Experiment, candidate: Candidate) -> Verdi
     before = _heard(experiment.baseline.grads, names)
     after = _heard(experiment.replay(mode=RewrittenCalls(straight)).grads, names)
     evidence = {"before": before, "after": after}
-    if not calls["changed"] or (not after and _all_zero(experiment.symptoms)):
+    is_cast = candidate.evidence["operation"] in CASTS  # blocks nothing, but may round it away
+    if not calls["changed"] or (not after and not is_cast and _all_zero(experiment.symptoms)):
         return None, evidence  # behind it something else blocks as well: the symptom stays
     return after > before, evidence
 
