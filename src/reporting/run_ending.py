@@ -1,5 +1,6 @@
 """How a training ended, in the words of its terminal, its train.log and TensorBoard's text page."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def length_line(report: Mapping[str, Any]) -> str:
     found = validation[place]
     line += f" Best validation: {place + 1} of {len(validation)}, at step {found['step']:,}"
     line += f", loss {number(found['loss'])}"
-    if (skill := found.get("skill")) is not None:
+    if (skill := found.get("skill")) is not None and math.isfinite(skill):
         side = "below" if skill >= 0 else "above"
         kind = scored_as(((report.get("config") or {}).get("data") or {}).get("target"))
         line += f', {kind.name} {abs(skill):.1%} {side} that of "{kind.baseline}"'

@@ -27,6 +27,15 @@ def test_the_best_validation_is_told_against_no_model():
     assert 'Best validation: 1 of 2, at step 10, loss 0.4000, RMSE 10.0% above that of "' in line
 
 
+def test_a_skill_that_is_no_number_is_not_told():
+    report = {
+        "ended_by": "trainer.max_epochs",
+        "best": {"epochs_trained": 1, "steps_trained": 9, "val_loss": 0.1},
+        "validation": [{"step": 9, "loss": 0.1, "skill": float("nan")}],
+    }
+    assert length_line(report).endswith("at step 9, loss 0.1000.")
+
+
 def test_a_run_without_anything_to_train_says_so():
     assert length_line({"best": {}}) == "Nothing to train."
 
