@@ -11,7 +11,12 @@ from torch import Tensor
 
 from src.data.features.bars import WARMUP_ROWS, FeatureTable, bar_features
 from src.data.features.extra import extra_values, with_extra
-from src.data.features.variance import LOG_VARIANCE, warmup_of, with_log_variance
+from src.data.features.variance import (
+    LOG_VARIANCE,
+    SMALLEST_VARIANCE,
+    warmup_of,
+    with_log_variance,
+)
 from src.data.reading.sources import PriceTable
 from src.data.scaling import (
     InputScaling,
@@ -117,6 +122,7 @@ def prepare(
     is_one = len(tables) == 1
     for prices, parts in zip(tables, rows, strict=True):
         table = with_log_variance(prices, estimator) if wanted.is_volatility else prices
+        notes += _said_of_variance(table) if wanted.is_volatility else ()
         train_closes = table.close[parts["train"].start : parts["train"].stop]
         if features == "bars":
             columns.append(bar_features(table))
@@ -142,6 +148,18 @@ def warmup_rows(features: str, target: Target) -> int:
     """Return how many rows at the start have no features, or no variance."""
     rows = WARMUP_ROWS if features == "bars" else 0
     return max(rows, warmup_of(target.estimator)) if target.is_volatility else rows
+
+
+def _said_of_variance(table: PriceTable) -> tuple[str, ...]:
+    """Return a line on bars that hardly moved, whose logarithm is far below all others."""
+    smallest = np.log(SMALLEST_VARIANCE)
+    still = int(np.isclose(table.extra[LOG_VARIANCE], smallest, rtol=0, atol=1e-9).sum())
+    if not still:
+        return ()
+    return (
+        f"{table.ticker or table.name}: {still} of {len(table)} bars did not move: their variance "
+        f"counts as {SMALLEST_VARIANCE:g}, and may make most of the QLIKE",
+    )
 
 
 def _outcomes(

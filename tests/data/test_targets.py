@@ -115,6 +115,21 @@ def test_options_that_do_not_fit_are_refused_with_their_value(settings, words):
         PriceDataModule(**settings)
 
 
+def test_bars_that_did_not_move_are_counted_for_who_forecasts_their_variance(tmp_path):
+    days = np.arange("2020-01-01", "2020-07-01", dtype="datetime64[D]")
+    still = [f"{day},5,5,5,5" if n % 10 == 0 else f"{day},5,6,4,5" for n, day in enumerate(days)]
+    file = tmp_path / "prices.csv"
+    file.write_text("\n".join(["date,open,high,low,close", *still]) + "\n")
+    options = {"path": str(file), "context_length": 10, "accept": ["constant"]}
+    data = PriceDataModule(**options, target="volatility")
+    data.setup()
+    (note,) = data.notes
+    assert "19 of 182 bars did not move: their variance counts as 1e-10" in note
+    data = PriceDataModule(**options)
+    data.setup()
+    assert data.notes == ()
+
+
 def test_too_few_rows_for_a_horizon_are_refused(tmp_path):
     days = np.arange("2020-01-01", "2020-05-01", dtype="datetime64[D]")
     lines = [f"{day},{100 + n % 7}" for n, day in enumerate(days)]
