@@ -317,7 +317,7 @@ class Run(Record):
         target = self.facts.target
         output = (self.config.get("output") or {}).get("levels")
         if not target.is_price or target.horizon > 1 or output:
-            shown = ", a distribution as output," if output else ""
+            shown = " a distribution as output," if output else ""
             raise ValueError(
                 f"{what} takes a run that forecasts the next price as a point; this one has{shown} "
                 f"data.target={target.kind} and data.horizon={target.horizon}"

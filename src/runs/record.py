@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,9 +39,23 @@ class Record:
             last = self._checkpoint.with_name("last.ckpt")
             if last.is_file():  # of a run that is to be judged where it ends
                 return last
+            if folds := self._folds:
+                raise ValueError(
+                    f"ckpt_path was put together of folds, each a run of its own: {self.folder}; "
+                    f"the latest is {folds[-1]}"
+                )
             name = f"{CHECKPOINTS}/{self._checkpoint.name}"
             raise ValueError(f"ckpt_path holds no {name}: {self.folder}")
         return self._checkpoint
+
+    @property
+    def _folds(self) -> list[Path]:
+        """The runs that it was put together of, in order of time; none of any other run."""
+        try:
+            folders = [self.folder / one["folder"] for one in self.report["folds"]]
+            return [Path(os.path.normpath(folder)) for folder in folders]
+        except (ValueError, KeyError, TypeError):
+            return []
 
     @property
     def has_checkpoint(self) -> bool:

@@ -35,7 +35,7 @@ def combine(folds: Sequence[Path], parent: Path, varied: Sequence[str] = ()) -> 
     Returns:
         The report that was written: as a run's, with the scores over all forecasts, and under
         `folds` what each fold was and scored. `over_folds` holds the ratio to the baseline, with
-        its t interval over folds.
+        its t interval over folds, and the p-value of it being 1.
     """
     reports = [read_record(fold / REPORT, shape.REPORT) for fold in folds]
     header, rows = _forecasts(folds)
@@ -67,7 +67,7 @@ def combine(folds: Sequence[Path], parent: Path, varied: Sequence[str] = ()) -> 
         "test": scores,
         **_intervals(reports, [_years(*_forecasts([fold])) for fold in folds]),
         "folds": told,
-        "over_folds": {"ratio": estimate([fold["ratio"] for fold in told])._asdict()},
+        "over_folds": {"ratio": _over_folds([fold["ratio"] for fold in told])},
         "duration_s": round(sum(report.get("duration_s") or 0.0 for report in reports), 2),
     }
     folder.mkdir(exist_ok=True)
@@ -108,6 +108,12 @@ def _scores(
     model, without = scores["model"], scores["baseline"]
     ratios = {name: ratio(model[name], without[name]) for name in model if name in without}
     return {**scores, "ratio": ratios}
+
+
+def _over_folds(ratios: Sequence[float]) -> dict[str, float]:
+    """Return the mean ratio over folds with its interval, and the p-value of it being 1."""
+    from_one = estimate([ratio - 1 for ratio in ratios])
+    return estimate(ratios)._replace(p_value=from_one.p_value)._asdict()
 
 
 def _years(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Counter[str]:

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import scipy
 
 from src.reporting import load_runs
 from src.reporting.fold_table import fold_table
@@ -54,7 +55,9 @@ def test_each_fold_is_a_job_and_all_forecasts_stand_in_one_run_folder(walked):
     assert [fold["fold"] for fold in report["folds"]] == [0, 1]
     assert report["data"]["test"] == {"first": dates[0], "last": dates[-1], "windows": 2515}
     ratios = [report_of(run)["test"]["ratio"]["rmse"] for run in runs]
-    assert report["over_folds"]["ratio"]["mean"] == pytest.approx(np.mean(ratios))
+    over = report["over_folds"]["ratio"]
+    assert over["mean"] == pytest.approx(np.mean(ratios))
+    assert over["p_value"] == pytest.approx(scipy.stats.ttest_1samp(ratios, 1.0).pvalue)
     assert report["config"]["evaluation"]["fold"] is None
     table = fold_table(report)
     assert [row[:2] for row in table.rows] == [("0", dates[0]), ("1", rows_of(runs[1])[0]["date"])]
@@ -87,6 +90,10 @@ def test_a_fold_opens_again_on_its_own_part(walked, composed):
     config, _ = composed("trainer=cpu", "logger=none")
     assert score_run(str(run), "test", config)["model"] == report_of(run)["test"]["model"]
     assert open_run(run).datamodule.describe()["train"]["windows"] > 2000
+    with pytest.raises(
+        ValueError, match=rf"put together of folds.* the latest is {run.resolve()}$"
+    ):
+        open_run(folder / "drift-seed0").checkpoint_path  # noqa: B018
 
 
 def test_without_m_a_walk_is_a_sweep_too(tmp_path):
