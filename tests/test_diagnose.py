@@ -161,6 +161,9 @@ def test_a_check_ends_with_1_until_what_it_finds_is_known(tmp_path, capsys):
     assert {"misscaled_input"} <= {
         name.partition("@")[0] for name in json.loads(known.read_text())["known"]
     }
-    assert json.loads(sarif.read_text())["version"] == "2.1.0"
+    written = json.loads(sarif.read_text())
+    place = written["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
+    assert written["version"] == "2.1.0"
+    assert place["artifactLocation"]["uri"] == "conf/diagnose.yaml"
     main([*line, f"baseline={known}"])
     assert "Known and not told again" in capsys.readouterr().out

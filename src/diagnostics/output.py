@@ -1,34 +1,47 @@
 """A diagnosis for other programs: SARIF for code hosts, and the findings that are known already."""
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from .causes import CAUSES
+from .explain import explain
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
-def to_sarif(diagnosis: Mapping[str, Any], known: Collection[str] = ()) -> dict[str, Any]:
+def to_sarif(
+    diagnosis: Mapping[str, Any], known: Collection[str] = (), source: str = "model"
+) -> dict[str, Any]:
     """Return a diagnosis in the Static Analysis Results Interchange Format, version 2.1.0.
 
-    Causes are rules, modules and parameters are logical locations. A confirmed alarm is an error,
-    one that was not put to the test a warning, what is benign a note.
+    Causes are rules, modules and parameters are logical locations; the physical one, without which
+    code hosts refuse a result, is the line that a finding knows, else `source`. A confirmed alarm
+    is an error, one that was not put to the test a warning, what is benign a note.
 
     Args:
         diagnosis: As plain values.
         known: Identifiers of findings that a baseline holds.
+        source: Path of the file to show findings in, relative to the repository.
     """
     rules = [
-        {"id": name, "shortDescription": {"text": cause.meaning}} for name, cause in CAUSES.items()
+        {
+            "id": name,
+            "shortDescription": {"text": cause.meaning},
+            "fullDescription": {"text": f"{cause.meaning[:1].upper()}{cause.meaning[1:]}."},
+            "help": {"text": explain(name)},
+        }
+        for name, cause in CAUSES.items()
     ]
-    results = [_result(finding, known) for finding in diagnosis["findings"]]
+    results = [_result(finding, known, source) for finding in diagnosis["findings"]]
     tool = {"driver": {"name": "whygrad", "rules": rules}}
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [{"tool": tool, "results": results}]}
 
 
-def _result(finding: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+def _result(finding: Mapping[str, Any], known: Collection[str], source: str) -> dict[str, Any]:
     place = finding["parameter"] or finding["module"] or "model"
     level = "error" if finding["confirmed"] else "warning"
     meaning = CAUSES[finding["cause"]].meaning
@@ -36,11 +49,23 @@ def _result(finding: Mapping[str, Any], known: Collection[str]) -> dict[str, Any
         "ruleId": finding["cause"],
         "level": "note" if finding["benign"] else level,
         "message": {"text": f"{meaning}, at {place}. {finding['remedy']}".strip()},
-        "locations": [{"logicalLocations": [{"fullyQualifiedName": place, "kind": "member"}]}],
+        "locations": [
+            {
+                "physicalLocation": _physical(str(finding["evidence"].get("line", "")), source),
+                "logicalLocations": [{"fullyQualifiedName": place, "kind": "member"}],
+            }
+        ],
         "partialFingerprints": {"whygrad/v1": identity(finding)},
         "baselineState": "unchanged" if identity(finding) in known else "new",
         "properties": {"fraction": finding["fraction"], "evidence": finding["evidence"]},
     }
+
+
+def _physical(line: str, source: str) -> dict[str, Any]:
+    """Return file and line of a finding, which has them as `file.py:12: the code`."""
+    known = re.match(r"([^:]+\.py):(\d+):", line)
+    path, number = (known[1], int(known[2])) if known else (source, 1)
+    return {"artifactLocation": {"uri": quote(path)}, "region": {"startLine": number}}
 
 
 def read_baseline(path: Path) -> frozenset[str]:

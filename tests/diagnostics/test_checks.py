@@ -70,6 +70,20 @@ def test_sarif_holds_rules_places_levels_and_fingerprints(dead: Diagnosis) -> No
     assert {other["level"] for other in others} == {"note"}
 
 
+def test_sarif_has_what_code_hosts_ask_for(dead: Diagnosis) -> None:
+    told = dead.to_dict()
+    told["findings"][0]["evidence"]["line"] = "my net.py:12: return x.round()"
+    (run,) = to_sarif(told, source="conf/model.yaml")["runs"]
+    for rule in run["tool"]["driver"]["rules"]:
+        parts = ("shortDescription", "fullDescription", "help")
+        assert all(rule[part]["text"] for part in parts)
+    places = [result["locations"][0]["physicalLocation"] for result in run["results"]]
+    assert places[0]["artifactLocation"]["uri"] == "my%20net.py"
+    assert places[0]["region"] == {"startLine": 12}
+    assert all(place["artifactLocation"]["uri"] == "conf/model.yaml" for place in places[1:])
+    assert all(place["region"]["startLine"] == 1 for place in places[1:])
+
+
 def test_only_what_a_baseline_does_not_hold_is_new(dead: Diagnosis, tmp_path: Path) -> None:
     path = tmp_path / "known.json"
     write_baseline(path, dead.to_dict())
