@@ -100,7 +100,8 @@ def smooth(
     >>> smooth(torch.tensor([[0.0, 1.0, 1.0]]), half, 0 * one, one, 0 * one)
     (tensor([0.7500]), tensor([0.]))
     """
-    level, trend = values_bt[:, 0], trend.expand(len(values_bt))
+    level = values_bt[:, 0]
+    trend = trend.expand_as(level)  # no number of windows in it: an export leaves that open
     for value in values_bt[:, 1:].unbind(1):
         expected = level + damping * trend
         surprise = value - expected

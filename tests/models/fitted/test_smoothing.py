@@ -55,3 +55,11 @@ def test_a_trend_that_fades_adds_up_over_the_bars_ahead():
     faded = 0.5**29
     expected = [0.5 * faded, 0.75 * faded, 0.875 * faded]
     assert model(closes).preds[0].tolist() == pytest.approx(expected)
+
+
+def test_an_exported_program_takes_any_number_of_windows():
+    model = ExponentialSmoothing(1, T, history=PLAIN).eval()
+    windows = windows_of(autoregressive(60, 0.0)).x
+    batch = ({0: torch.export.Dim("batch")},)
+    program = torch.export.export(model, (windows[:3],), dynamic_shapes=batch).module()
+    assert torch.equal(program(windows[:7]).preds, model(windows[:7]).preds)
