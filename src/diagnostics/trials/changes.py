@@ -38,6 +38,15 @@ def scale_rate(factor: float) -> Callable[[Program], None]:
     return apply
 
 
+def drop_decay(program: Program) -> None:
+    """Let no weight decay pull the weights to zero."""
+    groups = [group for o in program.optimizers for group in o.param_groups]
+    if not any(group.get("weight_decay") for group in groups):
+        raise NotApplicableError("there is no weight decay")
+    for group in groups:
+        group["weight_decay"] = 0.0
+
+
 def use_adam(program: Program) -> None:
     """Train what the optimisers hold with Adam at 1e-3 and nothing else."""
     held = [p for p in held_by(*program.optimizers) if p.requires_grad]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from .changes import (
     clip,
     draw_afresh,
+    drop_decay,
     keep_no_state,
     scale_rate,
     soften_units,
@@ -66,6 +67,14 @@ HIGHER_RATE = Repair(
     apply=scale_rate(10.0),
     causes=("learning_rate_too_low",),
     do="Raise the learning rate ten times.",
+    standard=False,
+)
+NO_DECAY = Repair(
+    name="no weight decay",
+    family="optimizer",
+    apply=drop_decay,
+    causes=(),
+    do="Set weight_decay to 0, or to 0.01 at most: it pulls every weight to zero.",
     standard=False,
 )
 ADAM = Repair(
@@ -152,6 +161,7 @@ REPAIRS = (
     CLIPPING,
     LOWER_RATE,
     HIGHER_RATE,
+    NO_DECAY,
     ADAM,
     ALL_TENSORS,
     STATE,

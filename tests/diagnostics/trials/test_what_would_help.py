@@ -118,6 +118,14 @@ def test_the_same_program_gets_the_same_answer():
     assert [row.to_dict() for row in first.trials] == [row.to_dict() for row in second.trials]
 
 
+def test_a_weight_decay_that_holds_every_weight_at_zero_is_named_and_no_rate_is_blamed():
+    model, batches, loss_fn, _ = programs.healthy()
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2, weight_decay=10.0)
+    found = helped((model, batches, loss_fn, optimizer))
+    assert found.verdict == "repair"
+    assert (found.rows[0].change, found.rows[0].cause) == ("no weight decay", "")
+
+
 def test_time_is_bounded_and_what_was_left_out_is_said():
     found = helped(programs.dead_relu(), seconds=0.0)
     assert found.seconds < 10
