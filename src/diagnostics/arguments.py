@@ -33,7 +33,9 @@ def take(batches: Iterable[Any], at_least: int, at_most: int, what_for: str = ""
     taken = list(islice(batches, max(at_most, 0)))
     if len(taken) < at_least:
         needed = "one batch" if at_least == 1 else f"{at_least} batches"
-        raise ValueError(f"batches must hold at least {needed}{what_for}, got {len(taken)}")
+        raise ValueError(
+            f"batches must hold at least {needed}{what_for}, got {len(taken) or taken}"
+        )
     for number, batch in enumerate(taken):
         shapes = [tuple(tensor.shape) for tensor in tensors_in(batch)]
         if shapes and all(0 in shape for shape in shapes):
