@@ -52,6 +52,7 @@ def diagnose(
         ValueError: If there is no batch or no sample in one, `loss_fn` is no such function, or the
             model cannot be replayed: no Python module, on the meta device, without a shape yet.
 
+    >>> import torch
     >>> from torch import nn
     >>> x = torch.cat([torch.randn(32, 2), torch.zeros(32, 1)], dim=1)
     >>> loss_fn = lambda model, batch: nn.functional.mse_loss(model(batch), torch.randn(32, 1))
