@@ -206,6 +206,21 @@ def need_history(history: History | None, name: str) -> History:
     return history
 
 
+def some_of(forms: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Return the forms of a model that are to be tried.
+
+    Args:
+        forms: What is asked for.
+        known: What there is.
+
+    Raises:
+        ValueError: If none is asked for, or one that there is not.
+    """
+    if not forms or any(form not in known for form in forms):
+        raise ValueError(f"forms must be of {', '.join(known)}, got {list(forms)}")
+    return list(forms)
+
+
 def returns_of(log_closes: Tensor) -> Tensor:
     """Return the log returns from bar to bar (..., T - 1) of log closes (..., T)."""
     return log_closes.diff(dim=-1)

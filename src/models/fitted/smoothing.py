@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from src.models.contract import History
-from src.models.fitted.fitted import FittedRegressor, State, Windows, learned, need_history
+from src.models.fitted.fitted import FittedRegressor, State, Windows, learned, need_history, some_of
 
 FORMS = ("simple", "trend", "damped")
 
@@ -55,9 +55,7 @@ class ExponentialSmoothing(FittedRegressor):
         super().__init__()
         self.history = need_history(history, self.name)
         self.bars = num_outputs
-        if not forms or any(form not in FORMS for form in forms):
-            raise ValueError(f"forms must be of {', '.join(FORMS)}, got {list(forms)}")
-        self.forms = list(forms)
+        self.forms = some_of(forms, FORMS)
         self.level_share = learned(fill=1.0)
         self.trend_share = learned()
         self.damping = learned(fill=1.0)

@@ -24,6 +24,7 @@ from src.models.fitted.fitted import (
     need_history,
     one_series,
     returns_of,
+    some_of,
 )
 
 FORMS = ("garch", "gjr")
@@ -156,9 +157,7 @@ class Garch(FittedRegressor):
     ) -> None:
         super().__init__()
         self.history = need_history(history, self.name)
-        if not forms or any(form not in FORMS for form in forms):
-            raise ValueError(f"forms must be of {', '.join(FORMS)}, got {list(forms)}")
-        self.forms = list(forms)
+        self.forms = some_of(forms, FORMS)
         self.mean, self.constant, self.start = learned(), learned(fill=1.0), learned(fill=1.0)
         self.surprise, self.fall, self.memory = learned(), learned(), learned()
 
