@@ -38,11 +38,11 @@ claims-quick: setup-dev ## The direction of each verdict in some twenty minutes
 	$(BIN)/python -m src.train -m sweep=claims_quick log_dir=lightning_logs/claims_quick hydra/launcher=joblib sweep.resume=$(or $(RESUME),false)
 	$(BIN)/python -m benchmarks.claims lightning_logs/claims_quick --out lightning_logs/claims_quick
 
-verdict: setup-dev ## What can be predicted, by how much, and is it chance: half an hour; SIZE=middle is half of it
+verdict: setup-dev ## What can be predicted, by how much, and is it chance: half an hour by estimate; SIZE=middle is half of it
 	$(BIN)/python -m benchmarks.verdict --size $(or $(SIZE),full) --write
 	$(BIN)/python -m src.report verdict
 
-verdict-quick: setup-dev ## The direction of it in five minutes, in lightning_logs/verdict_quick
+verdict-quick: setup-dev ## The direction of it in three minutes on two cores, in lightning_logs/verdict_quick
 	$(BIN)/python -m benchmarks.verdict --size quick --write --out lightning_logs/verdict_quick
 	$(BIN)/python -m src.report lightning_logs/verdict_quick/verdict.csv.gz
 

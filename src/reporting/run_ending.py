@@ -48,9 +48,10 @@ def length_line(report: Mapping[str, Any]) -> str:
     line += f" Best validation: {place + 1} of {len(validation)}, at step {found['step']:,}"
     line += f", loss {number(found['loss'])}"
     if (skill := found.get("skill")) is not None and math.isfinite(skill):
-        side = "below" if skill >= 0 else "above"
+        side = f"{abs(skill):.1%} {'below' if skill >= 0 else 'above'}"
+        side = side if abs(skill) >= 0.0005 else "even with"
         kind = scored_as(((report.get("config") or {}).get("data") or {}).get("target"))
-        line += f', {kind.name} {abs(skill):.1%} {side} that of "{kind.baseline}"'
+        line += f', {kind.name} {side} that of "{kind.baseline}"'
     return line + "."
 
 

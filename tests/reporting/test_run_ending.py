@@ -27,6 +27,15 @@ def test_the_best_validation_is_told_against_no_model():
     assert 'Best validation: 1 of 2, at step 10, loss 0.4000, RMSE 10.0% above that of "' in line
 
 
+def test_a_skill_that_rounds_to_nothing_is_called_even():
+    report = {
+        "ended_by": "trainer.max_epochs",
+        "best": {"epochs_trained": 1, "steps_trained": 9, "val_loss": 0.1},
+        "validation": [{"step": 9, "loss": 0.1, "skill": -0.0004}],
+    }
+    assert length_line(report).endswith('RMSE even with that of "tomorrow = today".')
+
+
 def test_a_skill_that_is_no_number_is_not_told():
     report = {
         "ended_by": "trainer.max_epochs",
