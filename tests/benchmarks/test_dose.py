@@ -1,6 +1,8 @@
 """Dose and harm: ladders that start harmless, and shares counted over fault and net."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -88,3 +90,12 @@ def _state(trial):
     with torch.no_grad():
         preds = trial.model(batch.x, batch.mask)
     return float(preds.sum()), float(batch.y.sum()), trial.lr, trial.clip_norm
+
+
+@pytest.mark.slow
+def test_the_command_runs_its_cases_in_processes_of_their_own() -> None:
+    ladder = next(name for name, one in LADDERS.items() if one.fits("mlp"))
+    command = [sys.executable, "-m", "benchmarks.dose", "--ladders", ladder, "--nets", "mlp"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "ours" in done.stdout
