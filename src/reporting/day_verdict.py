@@ -55,6 +55,13 @@ def _set(comparison: Comparison) -> str:
     baseline = METRICS[comparison.metric].baseline
     groups = [g for g in comparison.ranked if g.set_p is not None]
     kept = [g.name for g in groups if g.set_p is not None and g.set_p > ALPHA]
+    if not kept and (comparison.baseline_set_p or 0.0) > ALPHA:
+        dropped = "the one group" if len(groups) == 1 else f"all {len(groups)} groups"
+        return (
+            f'The 95% model confidence set drops {dropped} and keeps "{baseline}" alone: to '
+            f"predict without a model is shown to be better than {'it' * (len(groups) == 1)}"
+            f"{'any of them' * (len(groups) > 1)}."
+        )
     held = f"The 95% model confidence set keeps {len(kept)} of {count_of(len(groups), 'group')}"
     if (comparison.baseline_set_p or 0.0) <= ALPHA:
         return f'{held} and drops "{baseline}"' + (f": {listed(kept)}." if kept else ".")
@@ -79,7 +86,8 @@ def _below(comparison: Comparison) -> list[str]:
     if not surely:
         return [f"{end}; none is distinguishably worse."]
     worst = p_text(max(adjusted[name] for name in surely))
-    return [f"{end}; {len(surely)} distinguishably (Holm p at most {worst}): {listed(surely)}."]
+    at_most = worst if worst.startswith("<") else f"at most {worst}"
+    return [f"{end}; {len(surely)} distinguishably (Holm p {at_most}): {listed(surely)}."]
 
 
 def _recipes(comparison: Comparison) -> list[str]:
@@ -95,7 +103,8 @@ def _recipes(comparison: Comparison) -> list[str]:
     lead = f"As recipes, seeds and {comparison.step}s both drawn anew,"
     if not told:
         least = _least(comparison, tested)
-        return [f"{lead} none of {who} can be told from {first}{least}."]
+        none = f"none of {who} can" if len(tested) > 1 else f"{tested[0].name} cannot"
+        return [f"{lead} {none} be told from {first}{least}."]
     names = listed([f"{g.name} ({_signed(g)}, p {p_text(g.recipe_p)})" for g in told])
     return [f"{lead} {len(told)} of {who} can be told from {first}: {names}."]
 
@@ -110,6 +119,4 @@ def _least(comparison: Comparison, tested: Sequence[Group]) -> str:
     tests = pairs(len(comparison.ranked))
     sizes = [g.recipe_to_best.detectable(tests) for g in tested if g.recipe_to_best]
     sizes = [size for size in sizes if size > 0]
-    return (
-        f": only a difference above {percents(sizes)} of its loss would have been" if sizes else ""
-    )
+    return f": a difference above {percents(sizes)} of its loss would have been" if sizes else ""

@@ -192,6 +192,12 @@ class Effect:
     options: tuple[Option, ...]
     combinations: int
 
+    @property
+    def first(self) -> tuple[Option, ...]:
+        """The options whose criterion is the best, but for rounding: several are a tie."""
+        best = [option.criterion.mean for option in self.options[:1]]
+        return tuple(o for o in self.options if not difference(o.criterion.mean, best[0]))
+
 
 def find_effects(
     scores: Sequence[Mapping[Any, Any]], factors: Sequence[Factor], sign: int

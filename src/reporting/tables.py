@@ -8,7 +8,7 @@ from src.reporting.comparison import Comparison
 from src.reporting.groups import Group, Option
 from src.reporting.losses import METRICS
 from src.reporting.standing import ALPHA, standing
-from src.reporting.statistics import DieboldMariano, Estimate
+from src.reporting.statistics import TIE, DieboldMariano, Estimate
 from src.reporting.text import NOTHING, TextTable, change, count_of, interval, number, p_text
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def ranking(comparison: Comparison) -> TextTable:
         seeds = f"{group.metric.n}" + f" of {group.runs}" * (group.metric.n != group.runs)
         means = [_mean(group.criterion)] * both + [_mean(group.metric)]
         last = (interval(group.metric), number(group.ratio))
-        rows.append((str(group.rank or NOTHING), *_options(group), seeds, *means, *last))
+        rows.append((_place(comparison, group), *_options(group), seeds, *means, *last))
     caption = f"Ranked by {criterion}. Mean ± standard deviation and t interval over seeds."
     if math.isfinite(comparison.baseline):
         caption += f' "{METRICS[metric].baseline}" has {metric} {number(comparison.baseline)}.'
@@ -56,9 +56,15 @@ def ranking(comparison: Comparison) -> TextTable:
     return TextTable(title, headers, tuple(rows), 1 + len(options), caption)
 
 
+def _place(comparison: Comparison, group: Group) -> str:
+    """Return the place in the ranking: those that are equal to the first share its place."""
+    return "1" if group in comparison.first else str(group.rank or NOTHING)
+
+
 def _mean(estimate: Estimate) -> str:
-    spread = f" ± {number(estimate.sd)}" if estimate.n > 1 else ""
-    return number(estimate.mean) + spread
+    # Equal values have a deviation of some 1e-17: that is their rounding, not their spread.
+    spread = 0.0 if estimate.sd <= TIE * abs(estimate.mean) else estimate.sd
+    return number(estimate.mean) + (f" ± {number(spread)}" if estimate.n > 1 else "")
 
 
 def _has_columns(levels: Sized) -> bool:
@@ -111,14 +117,15 @@ def _share(share: float | None) -> str:
 def differences(comparison: Comparison) -> TextTable:
     """Return each group's difference to the best over seeds."""
     metric, options = comparison.metric, _option_headers(comparison)
+    alone = len(comparison.first) < 2
     rows = [
-        (str(group.rank), *_name(group), *_difference_cells(group, metric))
+        (_place(comparison, group), *_name(group), *_difference_cells(group, metric, alone))
         for group in comparison.ranked
     ]
     headers = ("#", *options, f"{metric}\nto first", "95% interval", "real?")
     caption = (
         "Differences to the first group, paired by seed; p adjusted for all pairs (Holm), for the "
-        'first was picked by looking. "no, < 0.1": only a larger difference would have been found.'
+        'first was picked by looking. "no, < 0.1": a difference above that would have been found.'
     )
     title = "Is the difference real? Over seeds"
     return TextTable(title, headers, tuple(rows), 1 + len(options), caption)
@@ -129,7 +136,7 @@ def days(comparison: Comparison) -> TextTable:
     baseline, options = METRICS[comparison.metric].baseline, _option_headers(comparison)
     rows = [
         (
-            *(str(group.rank), *_name(group)),
+            *(_place(comparison, group), *_name(group)),
             *(_days_cell(group.days_to_best), _days_cell(group.days_to_baseline)),
             NOTHING if group.set_p is None else "yes" if group.set_p > ALPHA else "no",
             _recipe_cell(group),
@@ -170,10 +177,19 @@ def _test_days(comparison: Comparison) -> str:
     return count_of(len(comparison.daily.date), noun) if comparison.daily else f"{noun}s"
 
 
-def _difference_cells(compared: Group | Option, metric: str) -> tuple[str, ...]:
+def _difference_cells(
+    compared: Group | Option, metric: str, is_alone: bool = True
+) -> tuple[str, ...]:
+    """Return the difference to the first, its interval and what it is worth.
+
+    Args:
+        compared: a group or an option.
+        metric: what is compared.
+        is_alone: whether the first is first alone.
+    """
     difference = compared.metric_difference
     if difference is None:
-        return ("first", NOTHING, NOTHING)
+        return ("first" if is_alone else NOTHING, NOTHING, NOTHING)
     if difference.n and not difference.mean and not difference.sd > 0:
         return ("equal", NOTHING, NOTHING)
     how = standing(compared, metric)
@@ -191,7 +207,7 @@ def _days_cell(test: DieboldMariano | None) -> str:
 
 def _recipe_cell(group: Group) -> str:
     test = group.recipe_to_best
-    if test is None:
+    if test is None or math.isnan(group.recipe_p):  # of one seed nothing can be said
         return NOTHING
     return f"{change(test.relative)}, p {p_text(group.recipe_p)}"
 
@@ -201,10 +217,11 @@ def effects(comparison: Comparison) -> TextTable:
     metric, criterion = comparison.metric, comparison.criterion
     rows = []
     for effect in comparison.effects:
+        alone = len(effect.first) < 2
         for place, option in enumerate(effect.options):
             first = effect.factor if place == 0 else ""
             means = [option.criterion.mean] * (criterion != metric) + [option.metric.mean]
-            shown = (*map(number, means), *_difference_cells(option, metric))
+            shown = (*map(number, means), *_difference_cells(option, metric, alone))
             rows.append((first, option.title, *shown))
     headers = ("factor", "option", *[criterion] * (criterion != metric), metric)
     headers = (*headers, "to first", "95% interval", "real?")
@@ -221,7 +238,7 @@ def _effects_caption(comparison: Comparison) -> str:
 def gradients(comparison: Comparison) -> TextTable:
     """Return what the seeds' diagnoses found in each group."""
     rows = [
-        (str(group.rank), *_name(group), _counts(group), _percent(group.zero_fraction))
+        (_place(comparison, group), *_name(group), _counts(group), _percent(group.zero_fraction))
         for group in comparison.ranked
         if group.causes
     ]

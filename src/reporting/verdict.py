@@ -12,6 +12,13 @@ from src.reporting.statistics import difference
 from src.reporting.text import count_of, interval, listed, number, span
 
 FEW_SEEDS = 5
+_UNSHOWN = ", but is not shown to be better than the next"
+_NEXT = {
+    "same": _UNSHOWN,
+    "unknown": _UNSHOWN,
+    "better": ", but the next is distinguishably better on the test part",
+}
+"""What the first is told with, by how the next stands to it."""
 
 
 def verdict(comparison: Comparison) -> list[str]:
@@ -28,14 +35,13 @@ def verdict(comparison: Comparison) -> list[str]:
         return ["No run finished with a number: there is nothing to compare."]
     sentences = [_first(comparison)]
     if len(ranked) > 1:
-        sentences.append(f"To the runner-up, {ranked[1].name}: {_told(ranked[1], comparison)}.")
+        whom = "" if ranked[1] in comparison.first else "the runner-up, "
+        sentences.append(f"To {whom}{ranked[1].name}: {_told(ranked[1], comparison)}.")
     if len(ranked) > 2:
         sentences.append(_others(comparison))
     sentences += [_effect(effect, comparison) for effect in comparison.effects if effect.options]
     sentences += days_sentences(comparison)
-    seeds = max(group.metric.n for group in ranked)
-    if len(ranked) > 1 and seeds < FEW_SEEDS:
-        sentences.append(_few(seeds, comparison))
+    sentences += _few(comparison)
     lacking = [g for g in ranked if g.metric.n < g.runs]
     if lacking:
         shown = ", ".join(f"{g.name} ({g.metric.n} of {g.runs})" for g in lacking)
@@ -43,18 +49,24 @@ def verdict(comparison: Comparison) -> list[str]:
     return sentences
 
 
-def _few(seeds: int, comparison: Comparison) -> str:
-    """Say what so few seeds could have found at all."""
-    if seeds < 2:
-        return "All this rests on 1 seed: nothing here can be told from seed noise."
+def _few(comparison: Comparison) -> list[str]:
+    """Say what so few seeds as two groups have in common could have found at all."""
+    apart = [g.metric_difference for g in comparison.ranked[1:]]
+    shared = [one.n for one in apart if one is not None and one.n]
+    if not shared or min(shared) >= FEW_SEEDS:
+        return []
+    if max(shared) < 2:
+        return ["All this rests on 1 seed: nothing here can be told from seed noise."]
     sizes = [g.detectable for g in comparison.ranked[1:] if g.detectable > 0]
     least = (
-        f"; to be found among {count_of(len(comparison.ranked), 'group')}, a difference to the "
-        f"first had to exceed {comparison.metric} {span(sizes)}"
+        f"; among {count_of(len(comparison.ranked), 'group')} a difference to the first above "
+        f"{comparison.metric} {span(sizes)} would have been found"
         if sizes
         else ""
     )
-    return f"All this rests on {count_of(seeds, 'seed')}{least}."
+    low, high = min(shared), max(shared)
+    seeds = count_of(high, "seed") if low == high else f"{low} to {high} seeds"
+    return [f"All this rests on {seeds}{least}."]
 
 
 def _first(comparison: Comparison) -> str:
@@ -66,8 +78,8 @@ def _first(comparison: Comparison) -> str:
         lead = f"{names} are equal in {comparison.criterion}: none is first; {best.label}"
     elif len(comparison.ranked) > 1 and best.metric.n == 1:
         lead += " on one seed, which says nothing of seed noise"
-    elif len(comparison.ranked) > 1 and standing(comparison.ranked[1], metric) == "same":
-        lead += ", but is not shown to be better than the next"
+    elif len(comparison.ranked) > 1:
+        lead += _NEXT.get(standing(comparison.ranked[1], metric), "")
     values = f"{comparison.criterion} {number(best.criterion.mean)} over {seeds}"
     if metric != comparison.criterion:
         values += f", {metric} {number(best.metric.mean)}"

@@ -1,5 +1,6 @@
 import math
 import re
+from itertools import product
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from src.reporting import load_runs
 from src.reporting.comparison import compare
 from src.reporting.statistics import diebold_mariano
-from src.reporting.tables import days, differences
+from src.reporting.tables import days, differences, effects, ranking
 from src.reporting.verdict import verdict
 from tests.reporting.fabricate import LAST, PRICE, fabricate
 
@@ -66,7 +67,9 @@ def test_a_lead_on_validation_that_the_test_part_contradicts_is_named(tmp_path):
     for seed in range(3):
         fabricate(tmp_path, pooling="mean", seed=seed, val=0.1, rmse=2.0 + seed)
         fabricate(tmp_path, pooling="last", seed=seed, val=0.2, rmse=1.0 + seed * 1.01)
-    assert "in its favour: validation and test disagree" in verdict(compared(tmp_path))[1]
+    first, second, *_ = verdict(compared(tmp_path))
+    assert "but the next is distinguishably better on the test part" in first
+    assert "in its favour: validation and test disagree" in second
 
 
 def test_many_comparisons_ask_more_of_each(tmp_path):
@@ -289,22 +292,60 @@ def test_ties_within_rounding_are_no_difference_and_have_no_first(tmp_path):
     assert first.startswith(
         "pooling=mean, pooling=last are equal in val/loss: none is first; pooling=mean: val/loss"
     )
-    assert second == (
-        "To the runner-up, pooling=last: no difference: test/rmse is the same (3 seeds)."
-    )
+    assert second == "To pooling=last: no difference: test/rmse is the same (3 seeds)."
     assert comparison.groups[1].metric_difference[:2] == (0.0, 0.0)
     rows = differences(comparison).rows
-    assert [row[2] for row in rows] == ["first", "equal"]
+    assert [(row[0], row[2]) for row in rows] == [("1", "-"), ("1", "equal")]
+    assert [(row[0], row[3]) for row in ranking(comparison).rows] == [
+        *[("1", "0.5000 ± 0.0000")] * 2,
+    ]
 
 
 def test_a_group_of_one_seed_is_not_first_without_a_word(tmp_path):
     fabricate(tmp_path, pooling="mean", val=0.1)
     for seed in range(5):
         fabricate(tmp_path, pooling="last", seed=seed, val=0.2, rmse=3.0 + seed / 10)
-    told = verdict(compared(tmp_path))
+    comparison = compared(tmp_path)
+    told = verdict(comparison)
     assert told[0].startswith(
         "pooling=mean ranks first on one seed, which says nothing of seed noise: val/loss 0.1000"
     )
+    assert told[-1] == "All this rests on 1 seed: nothing here can be told from seed noise."
+    assert days(comparison).rows[1][-1] == "-", "a recipe of one shared seed has no size to show"
+
+
+def test_a_first_whose_next_has_one_seed_is_not_first_without_a_word(tmp_path):
+    for seed in range(5):
+        fabricate(tmp_path, pooling="mean", seed=seed, val=0.1, rmse=3.0 + seed / 10)
+    fabricate(tmp_path, pooling="last", val=0.2)
+    first = verdict(compared(tmp_path))[0]
+    assert first.startswith("pooling=mean ranks first, but is not shown to be better than the next")
+
+
+def test_seeds_are_counted_where_two_groups_share_them(tmp_path):
+    for seed in range(6):
+        fabricate(tmp_path, pooling="mean", seed=seed, val=0.1, rmse=2.0)
+    for pooling, count in (("last", 2), ("max", 5)):
+        for seed in range(count):
+            rmse = 2.5 + seed / 10
+            fabricate(tmp_path, pooling=pooling, seed=seed, val=0.2, rmse=rmse)
+    assert verdict(compared(tmp_path))[-1].startswith("All this rests on 2 to 5 seeds; among 3")
+
+
+def test_options_that_are_equal_have_no_first(tmp_path):
+    for pooling, norm in product(("mean", "last"), ("none", "layer")):
+        for seed in range(2):
+            val = 0.1 if norm == "none" else 0.2
+            rmse = 2.0 + val + seed / 10
+            fabricate(tmp_path, pooling=pooling, norm=norm, seed=seed, val=val, rmse=rmse)
+    comparison = compared(tmp_path)
+    cells = {(row[1], row[4]) for row in effects(comparison).rows}
+    assert {("mean", "-"), ("none", "first")} <= cells or {
+        ("last", "-"),
+        ("none", "first"),
+    } <= cells
+    (told,) = (s for s in verdict(comparison) if s.startswith("pooling:"))
+    assert "mean and last are equal in val/loss on average" in told or "last and mean are" in told
 
 
 def test_one_seed_each_can_tell_nothing(tmp_path):
@@ -328,8 +369,8 @@ def test_two_seeds_say_what_they_could_have_found(tmp_path):
         "1.271 would have been)."
     )
     assert told[-1] == (
-        "All this rests on 2 seeds; to be found among 2 groups, a difference to the first had to "
-        "exceed test/rmse 1.271."
+        "All this rests on 2 seeds; among 2 groups a difference to the first above test/rmse 1.271 "
+        "would have been found."
     )
     assert differences(comparison).rows[1][-1].startswith("no, < 1.271, p 0.")
 
@@ -342,9 +383,8 @@ def test_groups_that_are_all_worse_than_no_model_are_called_so(tmp_path):
             fabricate(tmp_path, pooling=pooling, val=val, seed=seed, error=error)
     told = " ".join(verdict(compared(tmp_path)))
     assert 'All 2 groups lose more than "tomorrow = today", by ' in told
-    assert "; 2 distinguishably (Holm p at most <0.001): pooling=mean, pooling=last." in told
-    assert "keeps 0 of 2 groups" in told
-    assert "no group is shown to predict better than no model" in told
+    assert "; 2 distinguishably (Holm p <0.001): pooling=mean, pooling=last." in told
+    assert 'drops all 2 groups and keeps "tomorrow = today" alone' in told
 
 
 def test_some_groups_worse_than_no_model_are_named(tmp_path):
@@ -352,7 +392,7 @@ def test_some_groups_worse_than_no_model_are_named(tmp_path):
     fabricate(tmp_path, pooling="last", val=0.2, error=3.0)
     told = " ".join(verdict(compared(tmp_path)))
     assert '1 of 2 groups loses more than "tomorrow = today", by ' in told
-    assert "1 distinguishably (Holm p at most <0.001): pooling=last." in told
+    assert "1 distinguishably (Holm p <0.001): pooling=last." in told
 
 
 def test_sizes_come_before_p_values_and_days_are_about_these_weights(tmp_path):
@@ -375,8 +415,8 @@ def test_sizes_come_before_p_values_and_days_are_about_these_weights(tmp_path):
     )
     (recipes,) = (s for s in told if s.startswith("As recipes"))
     assert re.fullmatch(
-        "As recipes, seeds and days both drawn anew, none of 1 other group can be told from "
-        r"pooling=mean: only a difference above \d+\.\d% of its loss would have been\.",
+        "As recipes, seeds and days both drawn anew, pooling=last cannot be told from "
+        r"pooling=mean: a difference above \d+\.\d% of its loss would have been\.",
         recipes,
     )
     assert re.fullmatch(r"[+-]\d+\.\d%, p [01]\.\d{3}", days(comparison).rows[1][2])

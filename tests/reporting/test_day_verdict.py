@@ -69,6 +69,14 @@ def test_the_confidence_set_names_what_it_keeps_and_drops():
         'The 95% model confidence set keeps 2 of 3 groups and "tomorrow = today": '
         "no group is shown to predict better than no model."
     )
+    assert told(group("a", set_p=ALPHA), group("b", set_p=0.0), set_p=1.0)[1] == (
+        'The 95% model confidence set drops all 2 groups and keeps "tomorrow = today" alone: '
+        "to predict without a model is shown to be better than any of them."
+    )
+    assert told(group("a", set_p=0.0), set_p=1.0)[1] == (
+        'The 95% model confidence set drops the one group and keeps "tomorrow = today" alone: '
+        "to predict without a model is shown to be better than it."
+    )
     assert told(group("a", set_p=0.01), set_p=0.01)[1] == (
         'The 95% model confidence set keeps 0 of 1 group and drops "tomorrow = today".'
     )
@@ -81,6 +89,10 @@ def test_the_confidence_set_names_what_it_keeps_and_drops():
             {"a": (1, 0.01, 0.1), "b": (1, 0.03, 0.2)},
             "All 2 groups lose more than {}, by 10.0% to 20.0%; "
             "2 distinguishably (Holm p at most 0.030): a, b.",
+        ),
+        (
+            {"a": (1, 1e-5, 0.1), "b": (-1, 0.03, -0.2)},
+            "1 of 2 groups loses more than {}, by 10.0%; 1 distinguishably (Holm p <0.001): a.",
         ),
         (  # three tests: 3 x 0.01 and then 2 x 0.03
             {"a": (1, 0.01, 0.1), "b": (1, 0.03, 0.2), "c": (-1, 0.5, -0.1)},
@@ -124,10 +136,10 @@ def test_recipes_that_cannot_be_told_apart_come_with_what_would_have_been():
     ]
     assert told(*groups)[-1] == (  # four groups are six pairs
         "As recipes, seeds and hours both drawn anew, none of 2 other groups can be told from a: "
-        "only a difference above 6.0% to 12.0% of its loss would have been."
+        "a difference above 6.0% to 12.0% of its loss would have been."
     )
     unknown = told(group("a"), group("b", recipe=recipe(0.01, 0.0), recipe_p=0.06))[-1]
-    assert unknown.endswith("none of 1 other group can be told from a.")
+    assert unknown.endswith("both drawn anew, b cannot be told from a.")
 
 
 def test_recipes_without_two_seeds_in_common_leave_it_open():
