@@ -24,8 +24,8 @@ MAX_SAMPLES = 256
 """Samples of a batch whose weights are looked at."""
 MAX_ROWS = 256
 """Records kept of each pooling; beyond, every second one is dropped."""
-IMAGE_EVERY = 10
-"""Records between two images, each of which shows all records so far."""
+FIRST_IMAGE = 16
+"""Records of the first image; the next ones come at twice as many each, and at the end."""
 _FEW = ("/std", "/recent_3_sum")
 """Ends of the tags that are looked at first."""
 _REMEMBERED = ("latest", "recorded_steps", "_histories", "_names")
@@ -60,8 +60,8 @@ class PoolingMonitor(Callback):
     | * pooling/<name>/top_3_recent | whether the three largest are the latest three | 0 or 1 | `every_n_steps` |
     | * pooling/<name>/entropy | mean entropy of a sample's weights | nats | `every_n_steps` |
     | gradient_share/<name>/recent_3_sum | share of the gradient dL/dh_t of the latest three steps | share | `every_n_steps` |
-    | pooling_weights_over_time/<name> | image: a row per record, a column per time step | share | every 10th record |
-    | gradient_share_over_time/<name> | image of the share of dL/dh_t, likewise | share | every 10th record |
+    | pooling_weights_over_time/<name> | image: a row per record, a column per time step | share | at 16, 32, 64, ... records and at the end |
+    | gradient_share_over_time/<name> | image of the share of dL/dh_t, likewise | share | likewise |
     """  # noqa: E501
 
     def __init__(
@@ -225,7 +225,8 @@ class PoolingMonitor(Callback):
         few = {tag: v for tag, v in scalars.items() if tag.endswith(_FEW)}
         self._board.scalars(scalars if self.every_scalar else few, step)
         self._board.histogram(f"pooling_weights/{name}", weights_bt, step)
-        if len(self.recorded_steps) % IMAGE_EVERY == 0:
+        count = len(self.recorded_steps)
+        if count >= FIRST_IMAGE and count & (count - 1) == 0:
             self._draw(name, step)
         if aux_loss is not None and self._has_moved(name):
             for line in pooling_lines(kind, step, weights_bt.mean(0), statistics, aux_loss):

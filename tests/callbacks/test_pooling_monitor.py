@@ -204,6 +204,14 @@ def test_tensorboard_shows_every_documented_tag(tmp_path: Path) -> None:
     assert set(tags["images"]) == set(images)
 
 
+def test_the_history_is_drawn_when_it_has_doubled_and_at_the_end(tmp_path: Path) -> None:
+    logger = TensorBoardLogger(tmp_path)
+    fit(PooledSequence(), [PoolingMonitor(every_n_steps=1)], tmp_path, epochs=5, logger=logger)
+    events = EventAccumulator(logger.log_dir, size_guidance={"images": 0}).Reload()
+    shown = [event.step for event in events.Images("pooling_weights_over_time/pooling")]
+    assert shown == [16, 32, 40]
+
+
 @pytest.mark.parametrize("name", ["every_n_steps", "log_every_n_steps"])
 def test_impossible_schedules_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):

@@ -27,29 +27,6 @@ else:
     )
 
 
-class Every:
-    """True at every n-th count: 0, n, 2 n, ...
-
-    Args:
-        n: counts between two true ones; 0 for never.
-
-    Raises:
-        ValueError: if n is negative.
-
-    >>> [count for count in range(7) if Every(3)(count)]
-    [0, 3, 6]
-    """
-
-    def __init__(self, n: int) -> None:
-        if n < 0:
-            raise ValueError(f"n must be 0 (never) or positive, got {n}")
-        self.n = n
-
-    def __call__(self, count: int) -> bool:
-        """Return whether this count is one of them."""
-        return self.n > 0 and count % self.n == 0
-
-
 class History:
     """Keep records at even distances; when there are too many, go on with every second one.
 
@@ -100,20 +77,19 @@ class OptimizerSteps:
         self._size = -1
         self._parameters: list[tuple[str, nn.Parameter]] = []
 
-    def count(self, key: int) -> int | None:
-        """Count a step.
+    def is_due(self, key: int, every: int) -> bool:
+        """Count a step, and return whether it is the first or an n-th after it.
 
         Args:
-            key: differs from one step of this optimiser to its next.
-
-        Returns:
-            This optimiser's steps before; None for a closure evaluated again within one step.
+            key: differs from one step of this optimiser to its next; a closure that is evaluated
+                again within one step is neither counted nor due.
+            every: n.
         """
         if key == self._last_key:
-            return None
+            return False
         self._last_key = key
         self.before += 1
-        return self.before - 1
+        return (self.before - 1) % every == 0
 
     def parameters(
         self, trainer: Any, pl_module: nn.Module, optimizer: Optimizer

@@ -21,7 +21,6 @@ from ..measuring.details import (
 from ..measuring.suspicion import Suspicion, SuspicionWindows
 from .callback import (
     Callback,
-    Every,
     History,
     OptimizerSteps,
     flat_shard_group,
@@ -131,7 +130,7 @@ class GradientHealth(Callback):
             )
         super().__init__()
         self.max_replays, self.every_scalar = max_replays, every_scalar
-        self._is_due, self._details_due = Every(every_n_steps), Every(details_every_n_steps)
+        self.every_n_steps, self.details_every_n_steps = every_n_steps, details_every_n_steps
         self._make_windows = partial(
             SuspicionWindows, details_per_window, needed_windows, among_windows
         )
@@ -178,6 +177,7 @@ class GradientHealth(Callback):
         """Find the loggers and lay out TensorBoard's page."""
         self._writer = LogWriter(trainer.loggers if trainer.is_global_zero else ())
         self._writer.layout()
+        self._is_automatic = pl_module.automatic_optimization
 
     def on_train_batch_start(
         self, trainer: Any, pl_module: nn.Module, batch: Any, batch_idx: int
@@ -196,10 +196,10 @@ class GradientHealth(Callback):
             steps = OptimizerSteps(is_first=not self._steps, before=before[0] if before else 0)
             self._steps[id(optimizer)] = steps
         # Under automatic optimisation a batch makes one step; to ask for the step costs more.
-        automatic = pl_module.automatic_optimization
-        count = steps.count(self._num_batches_seen if automatic else trainer.global_step)
-        if count is not None and self._is_due(count):
-            self._measure(trainer, pl_module, optimizer, steps, self._details_due(count))
+        key = self._num_batches_seen if self._is_automatic else trainer.global_step
+        if steps.is_due(key, self.every_n_steps):
+            details = (steps.before - 1) % self.details_every_n_steps == 0
+            self._measure(trainer, pl_module, optimizer, steps, details)
 
     def on_train_batch_end(
         self, trainer: Any, pl_module: nn.Module, outputs: Any, batch: Any, batch_idx: int
@@ -207,10 +207,14 @@ class GradientHealth(Callback):
         """Finish what needs the weights after the step, and follow up a suspicion."""
         loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
         if isinstance(loss, Tensor):
-            self._note_loss(trainer, pl_module, loss.detach() if loss.requires_grad else loss)
-        for meter, step in self._updates:
-            self._inbox.put(meter.finish(), partial(self._note_updates, step))
-        self._updates.clear()
+            loss = loss.detach() if loss.requires_grad else loss
+            self._losses.append(loss)
+            if not self._first.is_judged:
+                self._judge_first(trainer, loss)
+        if self._updates:
+            for meter, step in self._updates:
+                self._inbox.put(meter.finish(), partial(self._note_updates, step))
+            self._updates.clear()
         if self._read_now:
             self._read_now = False
             self._inbox.drain()
@@ -299,11 +303,10 @@ class GradientHealth(Callback):
             shown = few_scalars(values) | (values if self.every_scalar else {})
             self._writer.scalars(shown, measurement.step)
 
-    def _note_loss(self, trainer: Any, pl_module: nn.Module, loss: Tensor) -> None:
-        """Keep a loss; once those of the first steps are there, ask whether they fall."""
-        self._losses.append(loss)
+    def _judge_first(self, trainer: Any, loss: Tensor) -> None:
+        """Once the losses of the first steps are there, ask whether they fall."""
         # the steps of several optimisers may pull a loss up and down
-        if self._first.add(loss) and pl_module.automatic_optimization:
+        if self._first.add(loss) and self._is_automatic:
             groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
             rates = [(float(g["lr"]), float(g.get("initial_lr", 0.0))) for g in groups]
             self._suspect(trainer, self._first.judge(rates))
@@ -343,7 +346,7 @@ class GradientHealth(Callback):
         """Replay the latest batches, keep what the run's measurements bear out, and report it."""
         names, sightings = feature_names(trainer), self._windows.sightings
         begun = self._first.before(len(self._losses), self._num_batches_seen)
-        begun = begun if pl_module.automatic_optimization else None
+        begun = begun if self._is_automatic else None
         context = training_context(trainer, self.measurements, self._losses, begun)
         diagnosis = diagnose_in_training(trainer, pl_module, list(self._batches), context)
         if diagnosis.not_replayed:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from src.diagnostics.lightning.callback import Every
+from src.diagnostics.lightning.callback import OptimizerSteps
 from src.diagnostics.lightning.diagnose_in_training import unconfirmed_findings
 from src.diagnostics.measuring.counts import Measurement, measure_gradients
 from src.diagnostics.measuring.details import measure_details
@@ -36,8 +36,10 @@ def found_in(grad: torch.Tensor, updates: dict[str, float] | None = None) -> set
 
 
 def test_every_third_count_is_due_from_the_first_on() -> None:
-    assert [count for count in range(8) if Every(3)(count)] == [0, 3, 6]
-    assert not any(Every(0)(count) for count in range(5))
+    steps = OptimizerSteps(is_first=True)
+    assert [key for key in range(8) if steps.is_due(key, every=3)] == [0, 3, 6]
+    assert not steps.is_due(7, every=1)  # a closure that is evaluated again within the step
+    assert steps.before == 8
 
 
 def test_two_windows_of_three_make_a_symptom_persist() -> None:
