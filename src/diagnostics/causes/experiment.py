@@ -1,6 +1,7 @@
 """Where causes are proved: replay one batch with something changed."""
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
@@ -18,6 +19,8 @@ from .courses import Courses
 from .harm import Judge
 
 Change = Callable[[Tensor], Tensor]
+HALVINGS = 8
+"""Times that a loss scale is halved, in search of one at which gradients do not overflow."""
 
 
 class Outcome(NamedTuple):
@@ -186,19 +189,27 @@ class Experiment:
         optimizers: Sequence[torch.optim.Optimizer],
         batch: int = 0,
         clips: bool = True,
+        clears: bool = True,
     ) -> Outcome:
-        """Take one optimiser step of a copy, and return the replay it came from.
+        """Take one optimiser step of a copy, and return the loss and the gradients it came from.
+
+        Under a gradient scaler no step is taken where gradients overflow at any scale.
 
         Args:
             model: A copy.
             optimizers: Those that hold its parameters.
             batch: Which batch.
             clips: Whether its gradients are clipped as the program does.
+            clears: Whether the gradients of the step before are cleared.
         """
-        outcome = self.replay(model, batch=batch)
+        outcome = self._replay_unscaled(model, batch)
+        if self.context.loss_scale and not math.isfinite(outcome.norm):
+            return outcome
         for name, parameter in model.named_parameters():
-            grad = outcome.grads.get(name)
-            parameter.grad = None if grad is None else grad.to(parameter.dtype)
+            grad, before = outcome.grads.get(name), None if clears else parameter.grad
+            if grad is not None and before is not None:
+                outcome.grads[name] = grad = grad + before
+            parameter.grad = None if grad is None else grad.to(parameter.dtype, copy=True)
         if self.context.clip_norm and clips:
             nn.utils.clip_grad_norm_(model.parameters(), self.context.clip_norm)
         if self.context.clip_value and clips:
@@ -206,4 +217,13 @@ class Experiment:
         with seeded(batch):
             for optimizer in optimizers:
                 optimizer.step()
+        return outcome
+
+    def _replay_unscaled(self, model: nn.Module, batch: int) -> Outcome:
+        """Replay a batch as under a gradient scaler, which lowers its scale on an overflow."""
+        outcome = self.replay(model, batch=batch)
+        for halvings in range(1, HALVINGS + 1) if self.context.loss_scale else ():
+            if math.isfinite(outcome.norm) or not math.isfinite(outcome.loss):
+                break
+            outcome = self.replay(model, loss_scale=0.5**halvings, batch=batch)
         return outcome

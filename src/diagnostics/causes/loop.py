@@ -1,90 +1,19 @@
-"""Causes that sit in the training loop: gradients that are not cleared, or clipped to nothing."""
+"""Causes that sit in the training loop: gradients clipped to nothing, a loss that does not fall."""
 
 from itertools import chain
-from statistics import median
 
 from ..measuring.trend import falls, trend
 from ..symptoms.symptoms import Symptoms
 from .cause import Candidate, Cause, Verdict
 from .experiment import Experiment
 from .harm import Remedy
-from .needs import clipping, earlier_gradients, first_losses
+from .needs import clipping, first_losses
 
 LEFT = 1e-3
 """Clipping threshold over gradient norm, below which clipping leaves nothing."""
-ROUNDING = 1e-5
-"""A gradient this much smaller than the largest one is zero up to rounding."""
-ACCUMULATED = 4.0
-"""Gradient found on entry over a fresh one, from which on it was never cleared."""
 RAISE = "Raise the threshold to the usual norm of the gradient, 1 say."
 ENOUGH = 100
 """Losses from which on a training that gets anywhere shows it."""
-
-
-def find_accumulating(symptoms: Symptoms) -> list[Candidate]:
-    """Find gradients on entry several times larger than those of one pass over these batches.
-
-    It takes half of the parameters: what no batch reaches any more keeps its old gradient, while
-    fresh ones may have grown as large as the sum. Parameters in no optimiser group do not count:
-    nobody clears them. Nor do gradients that are rounding beside the others.
-    """
-    on_purpose = symptoms.context.accumulate_grad_batches or 1
-    found = {
-        p.name: (float(p.entry.double().norm()), p.norm * on_purpose)
-        for p in symptoms.parameters.values()
-        if p.entry is not None and p.entry.any() and p.grads and p.optimized is not False
-    }
-    largest = max((max(pair) for pair in found.values()), default=0.0)
-    pairs = {name: pair for name, pair in found.items() if pair[0] > ROUNDING * largest}
-    ratio = median(relative_entry(*pair) for pair in pairs.values()) if pairs else 0.0
-    if not ratio >= ACCUMULATED:
-        return []
-    return [
-        Candidate(
-            fraction=1 - 1 / ratio,
-            evidence={
-                "gradient_on_entry": sum(entry for entry, _ in pairs.values()),
-                "fresh_gradient": sum(fresh for _, fresh in pairs.values()),
-                "ratio": ratio,
-            },
-            remedy="Call optimizer.zero_grad() before every backward pass.",
-        )
-    ]
-
-
-def relative_entry(entry: float, fresh: float) -> float:
-    """Return the norm of a gradient on entry over that of a fresh one.
-
-    >>> relative_entry(6.0, 2.0), relative_entry(1.0, 0.0)
-    (3.0, inf)
-    """
-    return entry / fresh if fresh else float("inf")
-
-
-def clear_and_compare(experiment: Experiment, candidate: Candidate) -> Verdict:
-    """Compare the gradients found on entry with those of the first batch from cleared ones."""
-    fresh = experiment.baseline.grads
-    ratios = [
-        relative_entry(float(p.entry.double().norm()), float(fresh[name].double().norm()))
-        for name, p in experiment.symptoms.parameters.items()
-        if p.entry is not None and p.entry.any() and name in fresh
-    ]
-    before, after = candidate.evidence["gradient_on_entry"], experiment.baseline.norm
-    return (median(ratios) > 1 if ratios else None), {"before": before, "after": after}
-
-
-ACCUMULATING = Cause(
-    name="accumulating",
-    meaning="gradients that are never cleared",
-    confused_with=(
-        "exploding, where a single backward pass is already large, and accumulation on purpose."
-    ),
-    rank=140,
-    needs=(earlier_gradients,),
-    find=find_accumulating,
-    prove=clear_and_compare,
-    explains=("units", "flow", "weights", "nonfinite.inside"),
-)
 
 
 def find_overclipped(symptoms: Symptoms) -> list[Candidate]:
