@@ -15,7 +15,7 @@ from benchmarks.claims.remedies import (
     Causes,
     Cure,
 )
-from benchmarks.claims.table import NAMES, SCHEDULES
+from benchmarks.claims.table import NAMES, SCHEDULES, WORLDS
 from benchmarks.claims.tables import (
     causes_table,
     cures_tables,
@@ -88,14 +88,14 @@ def summary(
     words = Counter(verdict.word for _, verdict in judged)
     counts = listed([f"{words[word]} {word}" for word in WORDS if words[word]])
     seeds = [verdict.seeds for _, verdict in judged if verdict.word != NO_RUNS]
-    fewest = f"at least {min(seeds)} seeds each" if seeds else "no seeds yet"
+    fewest = f"at least {count_of(min(seeds), 'seed')} each" if seeds else "no seeds yet"
     provisional = sum(verdict.is_provisional for _, verdict in judged)
     few = f", {provisional} of them provisional" if provisional else ""
     ends = [cure for cure in cures if cure.schedule == "dead_inputs"]
     real, idle, fake = (
         _remedies(ends, *words) for words in ((CURE,), (REPAIR,), (COSMETIC, COSMETIC_HARM))
     )
-    idle = f", {idle} took them away where the loss had nothing to win" if idle else ""
+    idle = f", {idle} took as much off without a loss that is shown to fall" if idle else ""
     whole = [c.columns.mean / c.zeros.mean for c in causes if c.schedule == "dead_inputs"]
     place = (
         "The zeros are whole columns: input features that had died"
@@ -106,8 +106,9 @@ def summary(
         "A transformer on trading bars showed two thirds of exactly-zero gradients in its first "
         f"weight, and {len(judged)} claims were made about why, and what helps. Judged by "
         f"{count_of(meta['runs'], 'run')} ({fewest}) they stand at: **{counts}**{few}. "
-        f"{place}; {real or 'nothing'} took them away and lowered the validation loss{idle}, "
-        f"{fake or 'nothing'} took them away and did not lower it.{_shock(cures)}"
+        f"{place}; {real or 'nothing'} took at least 10 points off and lowered the validation "
+        f"loss{idle}, {fake or 'nothing'} took as much off and brought back neither directions nor "
+        f"a lower loss.{_shock(cures)}"
     )
 
 
@@ -132,11 +133,12 @@ def _shock(cures: Sequence[Cure]) -> str:
     if not shocked:
         return ""
     helped = _remedies(shocked, HELPS)
-    worlds = [NAMES[c.world] for c in cures if c.schedule == "scale_shock" and c.word == HELPS]
-    lost = f" (on {listed(worlds)} the loss has something to win back)" if worlds else ""
+    alive = [c for c in cures if c.schedule == "scale_shock" and c.remedy == ALIVE]
+    lower = [NAMES[c.world] for c in alive if c.word == HELPS]
+    beside = f"; features that stay alive lower it on {listed(lower)}" if lower else ""
     return (
         " Where features of sizes 50 to 1,000 switch on in mid-training, of what was tried on the "
-        f"model {helped or 'nothing'} lowered the validation loss{lost}."
+        f"model {helped or 'nothing'} lowered the validation loss by 1% or more{beside}."
     )
 
 
@@ -188,12 +190,14 @@ def _cures(cures: Sequence[Cure], figures: Collection[str]) -> list[str]:
     parts = [
         "## Cures and cosmetics",
         "A **cure** takes at least 10 points off the zeros and lowers the validation loss. A "
-        "**cosmetic** takes the zeros away and nothing else: the columns come back as copies of "
-        "one another. A **repair, no gain** brings real directions back where the loss had "
-        "nothing to win. 95% intervals of the paired "
-        "differences decide, and a loss has to move by 1%; "
-        f"of {len(cures)} comparisons about {max(1, round(len(cures) / 20))} would seem to help or "
-        "harm by chance alone.",
+        "**cosmetic** takes as much off and nothing else: the columns come back as copies of "
+        "one another. A **repair, no gain** brings a tenth of the columns or more back as "
+        "directions of their own, without a loss that is shown to fall. Where the zeros are not "
+        "shown to fall by 10 points, a loss that moves **helps** or **harms**; with **none "
+        "shown** it is not shown to move either, which is no proof that nothing happened. 95% "
+        "intervals of the paired differences decide, and a loss has to move by 1%; "
+        f"of {len(cures)} such intervals some {max(1, round(len(cures) / 20))} would leave out 0 "
+        "by chance alone.",
         _bare(markdown(words_table(cures))),
         *_figure("cures.png", figures),
     ]
@@ -216,9 +220,16 @@ def _section(claim: Claim, verdict: Verdict, figures: Collection[str]) -> list[s
         folded = len(table.rows) > LONG
         parts += [f"<details><summary>The {len(table.rows)} conditions</summary>"] * folded
         parts += [_bare(markdown(table)), *["</details>"] * folded]
-    parts.append(f"**Verdict: {verdict.word}.**{_provision(verdict)}")
+    parts.append(f"**Verdict: {verdict.word}.**{_where(verdict)}{_provision(verdict)}")
     parts += _figure(claim.figure, figures) if claim.figure != "zeros.png" else []
     return [*parts, f"```bash\n{claim.command}\n```"]
+
+
+def _where(verdict: Verdict) -> str:
+    """Say on which world alone a verdict rests that could rest on both."""
+    worlds = {row.world.partition(" (")[0] for row in verdict.rows if row.met}
+    alone = [NAMES[world] for world in WORLDS if worlds == {NAMES[world]}]
+    return f" On {alone[0]} alone." if alone else ""
 
 
 def _provision(verdict: Verdict) -> str:
@@ -255,8 +266,10 @@ def _measured(meta: Mapping[str, Any], judged: Judged) -> list[str]:
         f"**Machine:** {machines or 'not recorded'}; {versions or 'versions not recorded'}.",
         "**Held fixed:** in each comparison everything but the named factor: data, batches, seed "
         "(weights, order of windows, dropout), optimiser, learning rate and number of steps. "
-        "Differences are paired by seed; intervals are Student's t at 95% over seeds.",
-        f'**Verdicts:** rules in code, from the intervals alone. "{MIXED}" where some worlds or '
+        "Differences are paired by seed; intervals are Student's t at 95% over seeds, of shares "
+        "cut at 0% and 100%.",
+        "**Verdicts:** rules in code, from the intervals, and from every run where a rule says so. "
+        f'"{MIXED}" where some worlds or '
         'conditions confirm and others do not; "not reproduced" where nothing confirms, and not '
         f'everything refutes; "{CANNOT_TELL}" where the measurement is too coarse or too short.',
         "**Validation:** the first 512 windows of the validation part, the same at every reading, "

@@ -88,19 +88,21 @@ def c17(runs: Runs) -> Verdict:
         else "every run reached it"
     )
     sentence = (
-        f"To the same validation loss learned pooling takes {span(steps_found, _more)} steps, "
-        f"measured against mean pooling's ({never}); the best loss differs by "
-        f"{span(losses, signed)}. Steps are read at validations, to {span(coarse, percent)} of "
-        f"what mean pooling takes; the gain looked for is {GAIN:.0%}."
+        f"Learned pooling changes the steps to the same validation loss by "
+        f"{span(steps_found, _more)} of mean pooling's ({never}), and the best loss by "
+        f"{span(losses, signed)}. Steps are read at validations, {span(coarse, percent)} of "
+        f"what mean pooling takes apart; the gain looked for is {GAIN:.0%}."
     )
     number = f"{span(steps_found, _more)} steps, read to {span(coarse, percent)}"
     return verdict(rows, sentence, number)
 
 
 def _more(share: float) -> str:
-    """Return a relative change.
+    """Return a relative change; a small one keeps a digit that counts.
 
-    >>> _more(-0.25), _more(0.001)
-    ('-25%', '0%')
+    >>> _more(-0.25), _more(0.001), _more(0.0)
+    ('-25%', '+0.1%', '0%')
     """
-    return f"{share:+.0%}" if round(share, 2) else "0%"
+    if abs(share) >= 0.005:
+        return f"{share:+.0%}"
+    return f"{100 * share:+.1g}%" if abs(share) > 1e-9 else "0%"

@@ -73,8 +73,9 @@ def _shocked(runs: Runs, world: str, pooling: str, size: float, lr: float) -> li
     shocked = {**here, "schedule": "scale_shock", "largest_size": size}
     change = runs.change("dead_units", shocked, {**here, "schedule": "none"})
     met = judge(change, change.low > 10 * POINT, change.high < POINT) if change.n else ""
-    alive = runs.mean("dead_units", **{**here, "schedule": "none"})
-    title = f"{pooling} pooling, sizes to {size:,.0f}, Adam at {rate(lr)}"
+    # Of runs that have no counterpart nothing is compared.
+    alive = runs.mean("dead_units", **{**here, "schedule": "none"}) if change.n else change
+    title = f"{pooling} pooling (sizes to {size:,.0f}, Adam at {rate(lr)})"
     shown = (
         ("dead units", runs.mean("dead_units", **shocked), percent, ""),
         ("features alive", alive, percent, ""),
@@ -144,11 +145,14 @@ def _told(runs: Runs, rows: list[Row]) -> tuple[str, str]:
         else ""
     )
     measured = runs.frame[runs.frame["data"].isin(WORLDS)]["key_gradient"].count()
+    every = [row for row in rows if row.condition == "every layer" and row.value.n]
+    tops = [row.value.mean for row in every if row.quantity == "gradient, at most"]
+    most = power(max(tops, default=math.nan))
     sentence = (
         f"In every attention layer of the {count_of(int(measured), 'run')} that looked at it, "
         f"flagged or not ({judged_on(rows)}), the gradient of the key third is "
-        f"{means('gradient')} times that of the others on average and at most "
-        f"{means('gradient, at most')} times; raising it by 1 moves the forecasts "
-        f"{means('forecast moved')} times as far as raising another third."
+        f"{means('gradient')} times that of the larger other third (geometric mean), at most "
+        f"{most} times; raising it by 1 moves the forecasts {means('forecast moved')} times as far "
+        "as raising the one that moves them most."
     )
     return sentence + diagnosed, f"{means('gradient')} of its neighbours' gradient"

@@ -108,7 +108,7 @@ def draw_cures(axes: Axes, cures: Sequence[Cure]) -> None:
     named = [cure for cure in shown if cure.zeros.mean <= -0.10]
     _name_points(axes, named, reach)
     if rest := len(shown) - len(named):
-        told = f"{rest} other remedies: zeros unchanged (the table names them)"
+        told = f"{rest} other remedies: zeros fall by less than 10 points (see the table)"
         axes.text(0.02, 0.95, told, fontsize=9, va="top", transform=axes.transAxes, color=DARK)
     axes.set(xlim=(-reach, reach), ylim=(-0.78, 0.2))
     axes.set(xlabel="change of the validation loss", ylabel="change of zeros, points")

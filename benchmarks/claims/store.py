@@ -70,8 +70,9 @@ def collect(paths: Sequence[str | Path], folder: Path, add: bool = False) -> lis
     curves = find_curves(Runs(frame), reports)
     if add:
         kept = read(folder)
+        again = _known(kept.runs.frame, frame)
         frame = _joined(kept.runs.frame, frame)
-        curves, meta = _merged(kept.curves, curves), _with_earlier(meta, kept.meta, frame)
+        curves, meta = _merged(kept.curves, curves), _with_earlier(meta, kept.meta, frame, again)
     meta["made"] = _made(frame)
     texts = {
         RUNS: frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"),
@@ -83,6 +84,13 @@ def collect(paths: Sequence[str | Path], folder: Path, add: bool = False) -> lis
 
 
 _KEY = (*FACTORS, "has_memory", "seed", "scale")
+
+
+def _known(earlier: "pd.DataFrame", later: "pd.DataFrame") -> int:
+    """Return how many runs both tables have: read again, not made again."""
+    name = ["run", "started", "duration_s"]
+    tables = [{tuple(map(_as_text, row)) for row in t[name].to_numpy()} for t in (earlier, later)]
+    return len(tables[0] & tables[1])
 
 
 def _joined(earlier: "pd.DataFrame", later: "pd.DataFrame") -> "pd.DataFrame":
@@ -117,9 +125,9 @@ def _merged(earlier: Any, later: Any) -> Any:
 
 
 def _with_earlier(
-    meta: Mapping[str, Any], earlier: Mapping[str, Any], frame: "pd.DataFrame"
+    meta: Mapping[str, Any], earlier: Mapping[str, Any], frame: "pd.DataFrame", again: int
 ) -> dict[str, Any]:
-    """Return how all was measured, the runs of earlier days included."""
+    """Return how all was measured, the runs of earlier days included; `again` are in both."""
     runs = len(frame)
     lengths = (meta["steps"], earlier["steps"])
     versions = {
@@ -129,7 +137,9 @@ def _with_earlier(
     machines: Counter[tuple[str, Any]] = Counter()
     for one in (*earlier["machines"], *meta["machines"]):
         machines[one["system"], one["cpu_count"]] += one["runs"]
-    replaced = earlier["runs"] + meta["runs"] - runs
+    if len(machines) == 1:  # all are its, those that were replaced or read again no more
+        machines = Counter(dict.fromkeys(machines, runs))
+    replaced = earlier["runs"] + meta["runs"] - again - runs
     return {
         "runs": runs,
         "left_out": {**earlier["left_out"], **meta["left_out"]},

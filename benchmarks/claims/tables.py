@@ -22,7 +22,7 @@ from benchmarks.claims.verdict import (
     signed,
 )
 from src.reporting.statistics import Estimate
-from src.reporting.text import NOTHING, TextTable
+from src.reporting.text import NOTHING, TextTable, count_of
 
 if TYPE_CHECKING:
     from benchmarks.claims.ledger import Claim
@@ -82,8 +82,14 @@ def rows_table(verdict: Verdict) -> TextTable:
 
 
 def _mean(value: Estimate, form: Form) -> str:
-    """Return a mean and its interval, which is left out where it reads like the mean."""
-    mean, low, high = map(form, (value.mean, value.low, value.high))
+    """Return a mean and its interval, which is left out where it reads like the mean.
+
+    A t interval of shares may pass 0% or 100%, which no share does: there it ends.
+    """
+    ends = (value.low, value.high)
+    if form is percent:
+        ends = (max(value.low, min(value.mean, 0.0)), min(value.high, max(value.mean, 1.0)))
+    mean, low, high = map(form, (value.mean, *ends))
     if math.isnan(value.low) or mean == low == high:
         return mean
     return f"{mean} ({low} to {high})"
@@ -134,7 +140,7 @@ def words_table(cures: Sequence[Cure]) -> TextTable:
 def _word(cure: Cure) -> str:
     """Return the word, with the number of seeds where that is less than a verdict needs."""
     few = min(cure.zeros.n, cure.loss.n)
-    return cure.word + (f" ({few} seeds)" if few < SEEDS else "")
+    return cure.word + (f" ({count_of(few, 'seed')})" if few < SEEDS else "")
 
 
 def cures_tables(cures: Sequence[Cure]) -> dict[tuple[str, str], TextTable]:

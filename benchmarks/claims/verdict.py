@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from src.reporting.statistics import Estimate
+from src.reporting.statistics import Estimate, estimate
 
 CONFIRMED, REFUTED, MIXED = "confirmed", "refuted", "mixed"
 NOT_REPRODUCED, CANNOT_TELL = "not reproduced", "cannot tell"
@@ -161,25 +161,29 @@ def span(values: Iterable[Any], form: Form) -> str:
 def percent(share: float) -> str:
     """Return a share in per cent; small ones keep a digit that counts.
 
-    >>> percent(0.66667), percent(0.0004), percent(0), percent(1), percent(1e-9)
-    ('66.7%', '0.04%', '0%', '100%', '1e-07%')
+    >>> percent(0.66667), percent(0.0004), percent(0), percent(1), percent(1e-9), percent(0.9999)
+    ('66.7%', '0.04%', '0%', '100%', '1e-07%', '>99.9%')
     """
     in_percent = 100 * share
     if in_percent in (0, 100):
         return f"{in_percent:.0f}%"
+    if 99.95 <= in_percent < 100:
+        return ">99.9%"
     if abs(in_percent) < 0.01:
         return f"{in_percent:.0e}%"
     return f"{in_percent:.2f}%" if abs(in_percent) < 0.1 else f"{in_percent:.1f}%"
 
 
 def points(share: float) -> str:
-    """Return a difference of shares in percentage points.
+    """Return a difference of shares in percentage points; small ones keep a digit that counts.
 
-    >>> points(-0.66667), points(0.0), points(-1e-5)
-    ('-66.7 points', '0.0 points', '0.0 points')
+    >>> points(-0.66667), points(0.0), points(-1e-5), points(1e-17)
+    ('-66.7 points', '0 points', '-0.001 points', '0 points')
     """
-    rounded = round(100 * share, 1)
-    return f"{rounded:+.1f} points" if rounded else "0.0 points"
+    in_points = round(100 * share, 9)
+    if abs(in_points) >= 0.05:
+        return f"{in_points:+.1f} points"
+    return f"{in_points:+.1g} points" if in_points else "0 points"
 
 
 def fine_points(share: float) -> str:
@@ -261,6 +265,12 @@ def kept_times(log10: float) -> str:
     if log10 < math.log10(2):
         return power_percent(log10)
     return f"{10**log10:.3g} times" if log10 < 3 else ">1,000 times"
+
+
+def share_of(flags: Iterable[Any]) -> Estimate:
+    """Return in how many runs something is so, as a share; of a count there is no interval."""
+    found = estimate([float(flag) for flag in flags])
+    return found._replace(sd=math.nan, low=math.nan, high=math.nan, p_value=math.nan)
 
 
 def interval(value: Estimate, form: Form) -> str:

@@ -136,6 +136,10 @@ def forced_priors(frame: Any) -> dict[tuple[Any, ...], str]:
 START = {"recency_probability": "published start", "recency_log": "log start"}
 
 
+CLAIMED_DEPTH = 26
+"""Layers of the model from which fewer were said to help."""
+
+
 def c13(runs: Runs) -> Verdict:
     """Fewer layers slow the decay."""
     rows, depths = [], set()
@@ -155,10 +159,12 @@ def c13(runs: Runs) -> Verdict:
             depths.add(f"{layers:g}")
     slopes_found = [row.value for row in rows if row.met and row.value.n]
     levels = [row.value for row in rows if row.quantity == "zeros at 6,000"]
+    deepest = max(map(int, depths), default=0)
+    beyond = f" No run is deeper than {deepest} layers." if deepest < CLAIMED_DEPTH else ""
     sentence = (
         f"With {listed(sorted(depths, key=int))} layers {span(levels, percent)} of the entries are "
         f"zero at step 6,000; each doubling of the depth changes that by "
-        f"{span(slopes_found, points)}.{with_alive(rows, points)}"
+        f"{span(slopes_found, points)}.{with_alive(rows, points)}{beyond}"
     )
     return verdict(rows, sentence, f"{span(slopes_found, points)} per doubling")
 

@@ -131,6 +131,51 @@ def test_added_runs_join_the_earlier_ones_and_replace_their_repetitions(tmp_path
     assert contents(tmp_path / "claims") == before
 
 
+def test_runs_that_are_read_again_are_no_repetitions(tmp_path, unpainted):
+    write(tmp_path / "first", [report(seed=seed) for seed in range(3)])
+    call(tmp_path / "first", "--out", tmp_path)
+    before = contents(tmp_path / "claims")
+    call(tmp_path / "first", "--out", tmp_path, "--add")
+    assert contents(tmp_path / "claims") == before
+    meta = json.loads((tmp_path / "claims" / "meta.json").read_text())
+    assert (meta["runs"], meta["repeated"], meta["machines"][0]["runs"]) == (3, 0, 3)
+
+
+def test_a_verdict_of_one_world_says_so_and_shares_stay_shares(tmp_path, unpainted):
+    dead = {"schedule": "dead_inputs", "pooling": "learnable"}
+    one_dies = [report(seed=seed, zeros=0.9 * (seed == 4), **dead) for seed in range(5)]
+    write(tmp_path / "runs", one_dies)
+    call(tmp_path / "runs", "--out", tmp_path)
+    page = (tmp_path / "claims.md").read_text()
+    section = page.partition("### C2:")[2].partition("### C3:")[0]
+    assert "**Verdict: not reproduced.** On scenario alone." in section
+    assert "| 18.0% (0% to 68.0%) |" in section  # 0.18 ± 2.776 x 0.18, and no share is below 0
+
+
+def test_both_worlds_need_no_word_about_one(page):
+    section = (page / "claims.md").read_text().partition("### C1:")[2].partition("### C2:")[0]
+    assert "alone." not in section.partition("**Verdict")[2]
+
+
+def test_what_took_zeros_away_is_told_by_what_else_it_did(tmp_path, unpainted):
+    def alive(data, gain):
+        runs = [report(data, "dead_inputs", s, loss=0.6 + s / 1e4) for s in range(3)]
+        lower = {"zeros": 0.0, "distinct": 129}
+        return runs + [
+            report(data, "none", s, loss=0.6 + gain + (s % 2) / 1e4, **lower) for s in range(3)
+        ]
+
+    write(tmp_path / "runs", alive("scenario", -0.1) + alive("bars", 0.0))
+    call(tmp_path / "runs", "--out", tmp_path)
+    page = (tmp_path / "claims.md").read_text()
+    assert (
+        "features alive (scenario) took at least 10 points off and lowered the validation loss, "
+        "features alive (S&P 500 bars) took as much off without a loss that is shown to fall, "
+        "nothing took as much off and brought back neither directions nor a lower loss." in page
+    )
+    assert "of 2 such intervals some 1 would leave out 0 by chance alone" in page
+
+
 def test_runs_added_to_nothing_are_one_line(tmp_path, capsys):
     write(tmp_path / "runs", [report()])
     with pytest.raises(SystemExit) as ended:

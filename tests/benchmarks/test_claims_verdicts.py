@@ -306,6 +306,44 @@ def test_a_claim_without_its_runs_names_the_command_and_one_seed_is_too_few(clai
     assert claim.verdict(table(everything(2))).is_provisional
 
 
+def test_beside_a_refuted_spread_stands_in_how_many_runs_the_latest_steps_lead():
+    found = judged("C3", pace(weights=growing(0.45)[:, ::-1]))
+    shares = {row.value.mean for row in found.rows if row.quantity == "runs they lead in"}
+    assert shares == {0.0}
+    lead = c16(0.2, places=(3, -1, -1, -1, -1), uniform=0.1)
+    rows = [r for r in judged("C16", lead).rows if r.quantity == "runs where it is the latest"]
+    assert {row.value.mean for row in rows if "12,000" in row.condition} == {0.8}
+
+
+def test_of_runs_without_a_counterpart_no_dead_units_are_compared():
+    runs = c8(0.3) + seeds("none", pooling="learnable", units=0.9)
+    found = judged("C8", runs + seeds("scale_shock", pooling="learnable"))
+    assert "it is 2.0%, a difference of +28.0 points" in found.sentence
+
+
+def test_what_no_run_is_deep_enough_for_is_said():
+    assert "No run is deeper than 8 layers." in judged("C13", c13(0.0)).sentence
+    deep = seeds("dead_inputs", layers=26, zeros=1 / 3)
+    assert "deeper" not in judged("C13", c13(0.0) + deep).sentence
+
+
+def test_layer_norm_is_told_by_its_worst_run():
+    runs = c9(+0.1)
+    runs[-1]["gradient_history"]["records"][3]["zero_fraction"] = 0.04
+    sentence = judged("C9", runs).sentence
+    assert "at most 4.0% of the entries are ever zero in any run" in sentence
+    assert "it is shown to fall nowhere and to rise everywhere" in sentence
+
+
+def test_where_a_rate_gets_furthest_and_what_a_larger_weight_does_is_told_with_the_world():
+    kl = {"prior": "recency_kl", "weights": np.stack([lean(0.3)] * len(STEPS))}
+    other = [one for one in pace(lr=1e-3, kl=0.1, **kl) if one["choices"]["data"] == "bars"]
+    strong = [one for one in pace(lr=1e-4, kl=0.5, **kl) if one["choices"]["data"] == "scenario"]
+    sentence = judged("C5", c5(0.16, 0.3, 0.2) + other + strong).sentence
+    assert "Adam at 1e-3 gets furthest by 8,000: 30.0% (S&P 500 bars)." in sentence
+    assert "takes them to 30.0% at 1e-4 (scenario)." in sentence
+
+
 def test_worlds_that_disagree_are_mixed_and_named():
     scenario = [one for one in c1(0.3) if one["choices"]["data"] == "scenario"]
     bars = [one for one in c1(None) if one["choices"]["data"] == "bars"]
@@ -352,7 +390,7 @@ def test_a_goal_never_reached_counts_as_the_last_step():
         (0.0, 129, 0.0, "repair, no gain"),
         (0.0, 44, 0.1, "cosmetic, loss rises"),
         (None, 43, -0.1, "helps the loss"),
-        (None, 43, 0.0, "no effect"),
+        (None, 43, 0.0, "none shown"),
         (None, 43, 0.1, "harm"),
     ],
 )
@@ -412,12 +450,33 @@ def test_what_the_memory_claim_is_judged_by_needs_memory():
     )
     assert judged("C14", prices).word == NO_RUNS
     found = judged("C14", c14(0.8, 0.93, biased=1.1) + prices)
-    assert "Confirmed: rnn and lstm, forget bias +3; refuted: lstm." in found.sentence
+    assert "Confirmed: RNN and LSTM (forget bias +3); refuted: LSTM." in found.sentence
     assert "which needs no memory, a trained LSTM keeps <0.01% at 50" in found.sentence
     assert (
-        "lstm, forget bias +3, asked for the value 50 steps back, is left with an error of 0.600, "
-        "and that step has 117 times the latest one's influence" in found.sentence
+        "an LSTM (forget bias +3), asked for the value 50 steps back, learns it in 0 of 5 runs "
+        "(error 0.600), and that step has 117 times the latest one's influence" in found.sentence
     )
+
+
+def test_who_learns_a_task_is_counted():
+    adding = {"task": "adding", "context": 60, "pooling": "last", "norms": [[1.0] * 60] * 2}
+    runs = [
+        *c14(0.8, 0.93),
+        *seeds("none", worlds=["memory_task"], model="gru", loss=lambda s: 0.1 + s / 5, **adding),
+        *seeds("none", worlds=["memory_task"], model="rnn", loss=0.9, **adding),
+    ]
+    found = judged("C14", runs)
+    assert (
+        "The adding problem is learned by RNN in 0 of 5 and GRU in 2 of 5 runs." in found.sentence
+    )
+    (share,) = (
+        row.value
+        for row in found.rows
+        if (row.world, row.condition, row.quantity)
+        == ("adding problem", "GRU", "runs that learn it")
+    )
+    assert share.mean == 0.4  # 0.1 and 0.3 are below 0.5; 0.5, 0.7 and 0.9 are not
+    assert np.isnan(share.low)
 
 
 def test_best_losses_are_compared_where_they_were_read_as_often():
@@ -452,8 +511,16 @@ def test_with_features_alive_the_same_comparison_is_told_beside():
     alive = seeds("none", zeros=0.04) + seeds("none", clip=1.0, zeros=0.04)
     found = judged("C11", dead + alive)
     assert found.word == "confirmed"
-    told = "With all features alive it is 0.0 points (2 conditions, at least 5 seeds)."
+    told = "With all features alive it is 0 points (2 conditions, at least 5 seeds)."
     assert told in found.sentence
     assert [row.met for row in found.rows if row.condition == "clipping at 1, features alive"] == [
         *("", "")
     ]
+
+
+def test_the_largest_gradient_of_the_key_third_is_that_of_any_run():
+    runs = [one for s in range(5) for one in seeds("none", thirds=(10.0 ** -(7 + s),) * 2)]
+    found = judged("C12", [one for n, one in enumerate(runs) if n // 10 == one["seed"]])
+    assert "1e-9 times that of the larger other third (geometric mean), at most 1e-7 times" in (
+        found.sentence
+    )
