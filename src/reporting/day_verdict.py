@@ -119,4 +119,4 @@ def _least(comparison: Comparison, tested: Sequence[Group]) -> str:
     tests = pairs(len(comparison.ranked))
     sizes = [g.recipe_to_best.detectable(tests) for g in tested if g.recipe_to_best]
     sizes = [size for size in sizes if size > 0]
-    return f": a difference above {percents(sizes)} of its loss would have been" if sizes else ""
+    return f": a difference beyond ±{percents(sizes)} of its loss would have been" if sizes else ""

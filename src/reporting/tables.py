@@ -125,7 +125,7 @@ def differences(comparison: Comparison) -> TextTable:
     headers = ("#", *options, f"{metric}\nto first", "95% interval", "real?")
     caption = (
         "Differences to the first group, paired by seed; p adjusted for all pairs (Holm), for the "
-        'first was picked by looking. "no, < 0.1": a difference above that would have been found.'
+        'first was picked by looking. "no, < 0.1": one beyond ±0.1 would have been found.'
     )
     title = "Is the difference real? Over seeds"
     return TextTable(title, headers, tuple(rows), 1 + len(options), caption)

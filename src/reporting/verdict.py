@@ -59,8 +59,8 @@ def _few(comparison: Comparison) -> list[str]:
         return ["All this rests on 1 seed: nothing here can be told from seed noise."]
     sizes = [g.detectable for g in comparison.ranked[1:] if g.detectable > 0]
     least = (
-        f"; among {count_of(len(comparison.ranked), 'group')} a difference to the first above "
-        f"{comparison.metric} {span(sizes)} would have been found"
+        f"; among {count_of(len(comparison.ranked), 'group')} a difference to the first beyond "
+        f"±{span(sizes)} in {comparison.metric} would have been found"
         if sizes
         else ""
     )
@@ -106,7 +106,7 @@ def _told(compared: Group | Option, comparison: Comparison) -> str:
         return f"{apart} is distinguishable from seed noise{toward} ({facts})"
     if found.p_value < ALPHA:
         facts += f"; alone it would be, not among so many comparisons: Holm p {compared.holm_p:.2f}"
-    facts += f"; one above {number(compared.detectable)} would have been"
+    facts += f"; one beyond ±{number(compared.detectable)} would have been"
     return f"{apart} is not distinguishable from seed noise ({facts})"
 
 

@@ -401,6 +401,11 @@ def test_a_remedy_is_named_by_what_it_changes(zeros, distinct, gain, word):
     assert [(cure.remedy, cure.word) for cure in find_cures(runs)] == [("layer norm", word)] * 2
 
 
+def test_of_one_seed_no_remedy_is_named():
+    one = [report(seed=0), report(seed=0, norm="layer", zeros=0.0)]
+    assert [cure.word for cure in find_cures(table(one))] == ["too few seeds"]
+
+
 def test_one_number_has_two_causes():
     inputs = seeds("dead_inputs", findings=[DEAD_INPUT, KEY_BIAS])
     units = seeds(

@@ -365,12 +365,12 @@ def test_two_seeds_say_what_they_could_have_found(tmp_path):
     assert comparison.groups[1].detectable == pytest.approx(1.27062, abs=1e-5)
     told = verdict(comparison)
     assert told[1].endswith(
-        "is not distinguishable from seed noise (95% interval -1.071 to +1.471, 2 seeds; one above "
-        "1.271 would have been)."
+        "is not distinguishable from seed noise (95% interval -1.071 to +1.471, 2 seeds; one "
+        "beyond ±1.271 would have been)."
     )
     assert told[-1] == (
-        "All this rests on 2 seeds; among 2 groups a difference to the first above test/rmse 1.271 "
-        "would have been found."
+        "All this rests on 2 seeds; among 2 groups a difference to the first beyond ±1.271 in "
+        "test/rmse would have been found."
     )
     assert differences(comparison).rows[1][-1].startswith("no, < 1.271, p 0.")
 
@@ -416,7 +416,7 @@ def test_sizes_come_before_p_values_and_days_are_about_these_weights(tmp_path):
     (recipes,) = (s for s in told if s.startswith("As recipes"))
     assert re.fullmatch(
         "As recipes, seeds and days both drawn anew, pooling=last cannot be told from "
-        r"pooling=mean: a difference above \d+\.\d% of its loss would have been\.",
+        r"pooling=mean: a difference beyond ±\d+\.\d% of its loss would have been\.",
         recipes,
     )
     assert re.fullmatch(r"[+-]\d+\.\d%, p [01]\.\d{3}", days(comparison).rows[1][2])

@@ -136,7 +136,7 @@ def test_recipes_that_cannot_be_told_apart_come_with_what_would_have_been():
     ]
     assert told(*groups)[-1] == (  # four groups are six pairs
         "As recipes, seeds and hours both drawn anew, none of 2 other groups can be told from a: "
-        "a difference above 6.0% to 12.0% of its loss would have been."
+        "a difference beyond ±6.0% to 12.0% of its loss would have been."
     )
     unknown = told(group("a"), group("b", recipe=recipe(0.01, 0.0), recipe_p=0.06))[-1]
     assert unknown.endswith("both drawn anew, b cannot be told from a.")
