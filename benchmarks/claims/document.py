@@ -162,10 +162,10 @@ def _two_causes(causes: Sequence[Causes]) -> list[str]:
     return [
         "## One number, two causes",
         f"Let input features die and {shares['dead_inputs']} of the entries are zero; let units "
-        f"of the layer die and {shares['dead_units']} are. The number alone tells no one what to "
-        "repair, the data or the layer. Its shape does: dead inputs leave whole columns, dead "
-        "units whole rows. The published plateau of 66.7% is 86 of 129 columns; no whole number "
-        "of the 128 rows gives it.",
+        f"of the layer die and {shares['dead_units']} are. That some two thirds are does not say "
+        "what to repair, the data or the layer. Their shape does: dead inputs leave whole columns, "
+        "dead units whole rows. The published plateau of 66.7% is 86 of 129 columns; no whole "
+        "number of the 128 rows gives it.",
         table,
         *_when_named(causes),
     ]
@@ -255,7 +255,8 @@ def _measured(meta: Mapping[str, Any], judged: Judged) -> list[str]:
         for one in meta["made"]
     )
     facts = [
-        f"**When:** {made}.",
+        f"**When:** {made}; by {count_of(len(meta['commits']), 'commit')} of the code."
+        f"{_agreement(meta.get('agreement'))}",
         f"**Runs:** {meta['runs']} finished, seeds {listed([str(s) for s in meta['seeds']])}; "
         f"{low:,} to {high:,} optimiser steps each; {_hours(meta['duration_s'])} on the clock in "
         "all, summed over runs.",
@@ -308,6 +309,15 @@ def _measured(meta: Mapping[str, Any], judged: Judged) -> list[str]:
         "Every number above comes from [runs.csv](claims/runs.csv), a row per run; the curves are "
         "in [curves.json](claims/curves.json).",
     ]
+
+
+def _agreement(found: Mapping[str, Any] | None) -> str:
+    """Say whether runs that were made again on another day, by later code, end alike."""
+    if not found or not found["runs"]:
+        return ""
+    apart = f"within {as_percent(found['largest'])}" if found["largest"] else "in all six digits"
+    again = count_of(found["runs"], "run")
+    return f" {again} of one day made again on another: the last validation losses agree {apart}."
 
 
 def _told_alive(judged: Judged) -> str:

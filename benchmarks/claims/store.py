@@ -9,6 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.claims.curves import find_curves
+from benchmarks.claims.joining import (
+    NO_AGREEMENT,
+    counted_machines,
+    join,
+    join_curves,
+    join_meta,
+)
 from benchmarks.claims.rows import FACTORS, add_goals, row_of
 from benchmarks.claims.table import Runs
 from src.files import write_text
@@ -70,9 +77,9 @@ def collect(paths: Sequence[str | Path], folder: Path, add: bool = False) -> lis
     curves = find_curves(Runs(frame), reports)
     if add:
         kept = read(folder)
-        again = _known(kept.runs.frame, frame)
-        frame = _joined(kept.runs.frame, frame)
-        curves, meta = _merged(kept.curves, curves), _with_earlier(meta, kept.meta, frame, again)
+        tables = kept.runs.frame, frame
+        frame = join(*tables)
+        curves, meta = join_curves(kept.curves, curves), join_meta(kept.meta, meta, tables, frame)
     meta["made"] = _made(frame)
     texts = {
         RUNS: frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"),
@@ -81,76 +88,6 @@ def collect(paths: Sequence[str | Path], folder: Path, add: bool = False) -> lis
     }
     folder.mkdir(parents=True, exist_ok=True)
     return [write_text(folder / name, text) for name, text in texts.items()]
-
-
-_KEY = (*FACTORS, "has_memory", "seed", "scale")
-
-
-def _known(earlier: "pd.DataFrame", later: "pd.DataFrame") -> int:
-    """Return how many runs both tables have: read again, not made again."""
-    name = ["run", "started", "duration_s"]
-    tables = [{tuple(map(_as_text, row)) for row in t[name].to_numpy()} for t in (earlier, later)]
-    return len(tables[0] & tables[1])
-
-
-def _joined(earlier: "pd.DataFrame", later: "pd.DataFrame") -> "pd.DataFrame":
-    """Return both tables, without the earlier rows whose condition and seed the later one has."""
-    import pandas as pd
-
-    def keys(frame: "pd.DataFrame") -> list[tuple[str, ...]]:
-        rows = frame[[*_KEY]].to_dict("records")
-        return [tuple(_as_text(row[name]) for name in _KEY) for row in rows]
-
-    repeated = set(keys(later))
-    kept = earlier[[key not in repeated for key in keys(earlier)]]
-    both = pd.concat([kept, later], ignore_index=True)[[*later.columns]]
-    order = sorted(range(len(both)), key=lambda place: keys(both.iloc[[place]])[0])
-    return both.iloc[order].reset_index(drop=True)
-
-
-def _as_text(value: Any) -> str:
-    """Return a factor as the table holds it, whether it was read from there or just made."""
-    return f"{value:.6g}" if isinstance(value, int | float) else str(value)
-
-
-def _merged(earlier: Any, later: Any) -> Any:
-    """Return the curves of both; of one curve the one of more runs, the later one at a tie."""
-    if not (isinstance(earlier, Mapping) and isinstance(later, Mapping)):
-        return later
-    if "step" in later and "step" in earlier:
-        return later if later["n"] >= earlier["n"] else earlier
-    both = {**earlier, **later}
-    shared = earlier.keys() & later.keys()
-    return both | {key: _merged(earlier[key], later[key]) for key in sorted(shared)}
-
-
-def _with_earlier(
-    meta: Mapping[str, Any], earlier: Mapping[str, Any], frame: "pd.DataFrame", again: int
-) -> dict[str, Any]:
-    """Return how all was measured, the runs of earlier days included; `again` are in both."""
-    runs = len(frame)
-    lengths = (meta["steps"], earlier["steps"])
-    versions = {
-        name: sorted({*meta["versions"].get(name, ()), *earlier["versions"].get(name, ())})
-        for name in sorted({*meta["versions"], *earlier["versions"]})
-    }
-    machines: Counter[tuple[str, Any]] = Counter()
-    for one in (*earlier["machines"], *meta["machines"]):
-        machines[one["system"], one["cpu_count"]] += one["runs"]
-    if len(machines) == 1:  # all are its, those that were replaced or read again no more
-        machines = Counter(dict.fromkeys(machines, runs))
-    replaced = earlier["runs"] + meta["runs"] - again - runs
-    return {
-        "runs": runs,
-        "left_out": {**earlier["left_out"], **meta["left_out"]},
-        "repeated": meta["repeated"] + earlier["repeated"] + replaced,
-        "seeds": sorted({*meta["seeds"], *earlier["seeds"]}),
-        "steps": [min(low for low, _ in lengths), max(high for _, high in lengths)],
-        "duration_s": round(frame["duration_s"].sum()),
-        "machines": _counted_machines(machines),
-        "versions": versions,
-        "commits": sorted({*meta["commits"], *earlier["commits"]}),
-    }
 
 
 def _made(frame: "pd.DataFrame") -> list[dict[str, Any]]:
@@ -188,7 +125,7 @@ def read(folder: Path) -> Results:
 _CURVES = ("zeros", "pace", "weights", "shares", "losses", "retention")
 _META = (
     *("runs", "left_out", "repeated", "seeds", "steps", "duration_s", "machines", "versions"),
-    "made",
+    *("made", "commits"),
 )
 
 
@@ -271,17 +208,11 @@ def _meta(
         "runs": len(used),
         "left_out": _left_out(found),
         "repeated": len(finished) - len(used),
+        "agreement": NO_AGREEMENT,
         "seeds": sorted({row["seed"] for row in rows if row["seed"] is not None}),
         "steps": [min(steps, default=0), max(steps, default=0)],
         "duration_s": round(sum(durations)),
-        "machines": _counted_machines(machines),
+        "machines": counted_machines(machines),
         "versions": {name: sorted(found) for name, found in sorted(versions.items())},
         "commits": sorted({str(e["commit"]) for e in environments if e.get("commit")}),
     }
-
-
-def _counted_machines(machines: Counter[tuple[str, Any]]) -> list[dict[str, Any]]:
-    return [
-        {"system": system, "cpu_count": count, "runs": runs}
-        for (system, count), runs in sorted(machines.items(), key=lambda m: (-m[1], str(m[0])))
-    ]

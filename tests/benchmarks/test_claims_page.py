@@ -125,10 +125,33 @@ def test_added_runs_join_the_earlier_ones_and_replace_their_repetitions(tmp_path
         {"day": "2026-02-03", "runs": 2, "seeds": [2]},
     ]
     page = (tmp_path / "claims.md").read_text()
-    assert "**When:** 2 on 2026-01-01, 2 seeds; 2 on 2026-02-03, 1 seed." in page
+    assert "**When:** 2 on 2026-01-01, 2 seeds; 2 on 2026-02-03, 1 seed; by" in page
+    assert "by 1 commit of the code. 1 run of one day made again on another: the last" in page
+    assert "validation losses agree in all six digits." in page
     before = contents(tmp_path / "claims")
     call("--out", tmp_path)
     assert contents(tmp_path / "claims") == before
+
+
+def test_runs_that_are_made_again_and_differ_are_told_by_how_much(tmp_path, unpainted):
+    write(tmp_path / "first", [report(seed=seed, loss=0.5) for seed in range(3)])
+    later = {"environment": {"started": "2026-02-03T00:00:00"}}
+    write(tmp_path / "later", [report(seed=s, loss=0.5 * (1 - s / 100), **later) for s in (1, 2)])
+    unfinished = [{"status": "failed", "run": "late"}]
+    write(tmp_path / "broken", unfinished)
+    call(tmp_path / "first", "--out", tmp_path)
+    call(tmp_path / "later", tmp_path / "broken", "--out", tmp_path, "--add")
+    page = (tmp_path / "claims.md").read_text()
+    assert (
+        "2 runs of one day made again on another: the last validation losses agree within 2.0%"
+        in (page)
+    )
+    write(tmp_path / "again", [report(status="failed")])
+    call(tmp_path / "later", tmp_path / "again", "--out", tmp_path, "--add")
+    meta = json.loads((tmp_path / "claims" / "meta.json").read_text())
+    assert meta["agreement"] == {"runs": 2, "largest": 0.02}, "read again is not made again"
+    assert meta["repeated"] == 2
+    assert len(meta["left_out"]["failed"]) == 2, "of both days"
 
 
 def test_runs_that_are_read_again_are_no_repetitions(tmp_path, unpainted):
