@@ -159,7 +159,8 @@ _FAULTS = (
         "tanh pre-activation x20",
         ("saturated",),
         inject.saturate_tanh,
-        ("mlp", "encoder", "lstm", "mixer", "hybrid"),
+        # not in the lstm: its readout gets 0.1, twenty times that is 2, and it learns like its twin
+        ("mlp", "encoder", "stacked_rnn", "mixer", "hybrid"),
         at(lambda a: ("trunk",)),
     ),
     Fault(

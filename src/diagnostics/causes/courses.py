@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,16 @@ def update_ratio(before: Tensor, after: Tensor) -> float:
     if step == 0:
         return 0.0
     return step / size if size else float("inf")
+
+
+def _build_up(group: Mapping[str, Any]) -> float:
+    """Return what the momentum of a group adds up to.
+
+    >>> round(_build_up({"momentum": 0.9, "dampening": 0.0}), 6), _build_up({"betas": (0.9, 0.999)})
+    (10.0, 1.0)
+    """
+    kept, damped = float(group.get("momentum", 0.0)), float(group.get("dampening", 0.0))
+    return max(1.0, (1 - damped) / (1 - kept)) if 0 < kept < 1 else 1.0
 
 
 class Courses:
@@ -121,6 +131,15 @@ class Courses:
     def first_steps(self) -> tuple[float, float]:
         """Median update-to-weight ratio of one step of a fresh copy, and of one as found."""
         return self._first_step(fresh=True), self._first_step(fresh=False)
+
+    @property
+    def build_up(self) -> float:
+        """Factor by which momentum lengthens later steps over the first, in one direction.
+
+        Adam's first steps are as long as later ones.
+        """
+        optimizers = self.experiment.optimizers
+        return min((_build_up(g) for o in optimizers for g in o.param_groups), default=1.0)
 
     def rate_evidence(
         self, before: float, after: float, at_start: float, steps: int

@@ -94,7 +94,7 @@ EXPLODING = Cause(
     group="flow",
     find=find_exploding,
     prove=lower_gain,
-    explains=("learning_rate_too_low", "vanishing"),
+    explains=("learning_rate_too_low", "vanishing", "large_init.recurrent"),
 )
 
 

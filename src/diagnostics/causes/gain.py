@@ -1,7 +1,7 @@
 """Causes of too much gain: weights far too large, and functions driven onto their flat part."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -145,8 +145,16 @@ def try_usual_gains(experiment: Experiment) -> list[Candidate]:
         return []
     parameter = symptoms.parameters[worst]
     evidence = {"gain": weight_gain(parameter.weight), "over_usual": gains[worst]}
+    evidence["goes_round"] = goes_round(symptoms, [n for n in gains if gains[n] >= SUSPECT])
     claims = {"fraction": 1.0, "confirmed": True, "remedy": REINITIALISE}
     return [at_parameter(parameter, evidence={**evidence, **worth.evidence}, **claims)]
+
+
+def goes_round(symptoms: Symptoms, names: Sequence[str]) -> bool:
+    """Return whether weights belong to one recurrent layer, and what recurs among them."""
+    large = [symptoms.parameters[name] for name in names]
+    recurs = any(parameter.local_name.startswith("weight_hh") for parameter in large)
+    return recurs and len({parameter.module for parameter in large}) == 1
 
 
 def _enlarge(model: nn.Module, gains: Mapping[str, float]) -> None:
@@ -168,6 +176,20 @@ LARGE_INIT = Cause(
     find_by_trial=try_usual_gains,
     prove=lower_large_gains,
     explains=("units", "flow", "nonfinite.inside", "learning_rate_too_low"),
+    variants=(
+        Variant(
+            name="large_init.recurrent",  # seen to explode or to be flat, it is called so
+            rank=205,
+            group="weights",
+            explains=(
+                "vanishing",
+                "dead_unit.cut_off",
+                "nonfinite.inside",
+                "learning_rate_too_low",
+            ),
+            applies=lambda candidate: bool(candidate.evidence.get("goes_round")),
+        ),
+    ),
 )
 
 
@@ -262,5 +284,8 @@ SATURATED = Cause(
     ),
     find=find_saturated,
     prove=scale_preactivations,
-    explains=("flow", "large_init", "learning_rate_too_low", "dead_unit.cut_off"),
+    explains=(
+        *("flow", "large_init", "large_init.recurrent"),
+        *("learning_rate_too_low", "dead_unit.cut_off"),
+    ),
 )

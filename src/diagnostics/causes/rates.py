@@ -19,7 +19,8 @@ USUAL = 1e-3
 """The same ratio as it usually is, at least."""
 WELL = 3 * USUAL
 """The same ratio of a fresh model from which on no rate is suspected of being too low: what learns
-faster at ten times the rate is slow, not broken. Adam at its usual rate has 0.003 to 0.02."""
+faster at ten times the rate is slow, not broken. Adam at its usual rate has 0.003 to 0.02, and of
+momentum counts what it builds up to."""
 SOON = 0.1
 """Share of the loss that may be left after the steps of a trial, and the rate is no low one."""
 CALMER = (0.1, 1e-2, 1e-4)
@@ -148,7 +149,7 @@ def try_higher_rate(experiment: Experiment) -> list[Candidate]:
         return follow_plan(experiment, planned)
     if max(experiment.courses.first_steps) < SLOW:
         return _at_usual_rate(experiment)
-    if experiment.courses.first_steps[0] >= WELL:
+    if experiment.courses.first_steps[0] * experiment.courses.build_up >= WELL:
         return []
     return _at_higher_rates(experiment)
 

@@ -88,6 +88,16 @@ def test_units_that_are_only_cut_off_come_after_what_cut_them_off() -> None:
     assert rank([faded, silenced, cut_off]) == (silenced, faded)
 
 
+def test_weights_too_large_to_go_round_come_after_what_is_seen_of_them() -> None:
+    recurrent = Finding(cause="large_init", evidence={"goes_round": True})
+    exploding, flat = Finding(cause="exploding"), Finding(cause="saturated")
+    assert rank([recurrent, exploding]) == (exploding,)
+    assert rank([recurrent, flat]) == (flat,)
+    benign = Finding(cause="exploding", benign=True)
+    assert rank([benign, recurrent]) == (recurrent, benign)
+    assert rank([exploding, Finding(cause="large_init")]) == (Finding(cause="large_init"),)
+
+
 def test_benign_findings_come_last_and_are_never_explained_away() -> None:
     benign = Finding(cause="structural", benign=True)
     root = Finding(cause="nonfinite", evidence={"from_data": True})

@@ -8,7 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from src.diagnostics import Diagnosis, TrainingContext, diagnose
+from src.diagnostics.causes.gain import goes_round
 from src.diagnostics.causes.harm import Course, Worth
+from src.diagnostics.symptoms.replay import as_found
 
 Batches = list[tuple[Tensor, Tensor]]
 
@@ -123,3 +125,13 @@ def test_a_few_dead_features_are_worth_knowing_and_no_alarm_in_a_model_that_has_
     told = trained(model, data, steps=200)
     assert causes(told) == []
     assert [finding.cause for finding in told.findings] == ["dead_input"]
+
+
+def test_large_weights_go_round_where_they_are_those_of_one_recurrent_layer() -> None:
+    model = nn.ModuleDict({"rnn": nn.RNN(6, 8, 2), "head": nn.Linear(8, 1)})
+    seen = as_found(model)
+    inner, outer = "rnn.weight_ih_l0", "rnn.weight_hh_l1"
+    assert goes_round(seen, [outer])
+    assert goes_round(seen, [inner, outer])
+    assert not goes_round(seen, [inner])
+    assert not goes_round(seen, [outer, "head.weight"])

@@ -1,5 +1,7 @@
 """A training that goes on calmly has tried its rate itself: no copy is trained for it."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -70,11 +72,11 @@ def compared(monkeypatch):
     monkeypatch.setattr(Judge, "can_tell", True)
     monkeypatch.setattr(Judge, "worth", worth)
 
-    def ask(rate, first_losses=()):
+    def ask(rate, first_losses=(), make=torch.optim.Adam):
         torch.manual_seed(0)
         model = nn.Linear(4, 1)
         batches = [(torch.randn(16, 4), torch.randn(16, 1)) for _ in range(3)]
-        optimizer = torch.optim.Adam(model.parameters(), rate)
+        optimizer = make(model.parameters(), rate)
         context = TrainingContext(losses=[1.0] * 20, first_losses=first_losses)
         remedies.clear()
         diagnose(model, batches, mean_square, optimizer, context=context)
@@ -86,6 +88,12 @@ def compared(monkeypatch):
 def test_where_a_fresh_model_moves_as_far_as_is_usual_no_higher_rate_is_tried(compared):
     assert compared(3e-3) == []
     assert compared(3e-3, first_losses=None) == []
+
+
+def test_a_step_counts_as_long_as_momentum_makes_it(compared):
+    assert compared(1e-3, make=torch.optim.SGD)
+    assert compared(1e-3, make=partial(torch.optim.SGD, momentum=0.9)) == []
+    assert compared(1e-3, make=partial(torch.optim.SGD, momentum=0.9, dampening=0.9))
 
 
 def test_where_it_moves_less_higher_rates_are_tried(compared):
