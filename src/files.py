@@ -58,8 +58,9 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
         os.replace(temporary, target)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.strerror and not error.filename:
-            raise OSError(error.errno, error.strerror, str(target)) from None  # as of a full disk
+        unnamed = (None, "", temporary, str(temporary))  # as of a full disk, or a missing folder
+        if isinstance(error, OSError) and error.strerror and error.filename in unnamed:
+            raise OSError(error.errno, error.strerror, str(target)) from None
         raise
     _flush_folder(target.parent)
 

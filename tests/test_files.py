@@ -40,6 +40,16 @@ def test_a_write_that_fails_leaves_the_earlier_file_and_nothing_else(tmp_path):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
+def test_a_folder_that_is_not_there_is_told_by_the_name_that_was_given(tmp_path):
+    with pytest.raises(FileNotFoundError) as told:
+        write_text(tmp_path / "missing" / "a.sarif", "text")
+    assert told.value.filename == str(tmp_path / "missing" / "a.sarif")
+    with pytest.raises(IsADirectoryError) as told:
+        write_text(tmp_path, "text")
+    assert told.value.filename == str(tmp_path)
+    assert not list(tmp_path.parent.glob(".*.tmp"))
+
+
 def test_a_reader_sees_the_earlier_file_until_the_new_one_is_whole(tmp_path):
     file = write_text(tmp_path / "a.txt", "earlier")
     with replacing(file) as new:
