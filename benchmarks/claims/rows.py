@@ -289,7 +289,11 @@ def _largest_of_key(thirds: Sequence[Mapping[str, Any]], what: str) -> float:
 
 
 Losses = Sequence[tuple[int, float]]
-_SAME = ("data", "source", "schedule", "hidden_size", "num_layers", "lr", "norm", "dropout")
+_SAME = (
+    *("data", "source", "schedule", "hidden_size", "num_layers", "lr", "norm", "dropout"),
+    *("residual_scale", "clip", "position_gradients", "validated_every"),
+)
+"""What the two runs of a pair have in common: all but the pooling, and how often both were read."""
 
 
 def add_goals(rows: Sequence[dict[str, Any]], reports: Sequence[dict[str, Any]]) -> None:

@@ -382,6 +382,16 @@ def test_a_goal_never_reached_counts_as_the_last_step():
     assert set(gated["mean_goal_step"]) == {850}  # 1 - 0.5 s = 0.65 at 70%, recorded every 4%
 
 
+def test_a_goal_is_that_of_the_mean_pooled_run_that_differs_in_nothing_else():
+    alone = {"worlds": ["scenario"], "losses": 1 - 0.5 * STEPS / STEPS[-1]}
+    runs = seeds("none", pooling="gated", **alone) + seeds("none", **alone)
+    fast = alone | {"losses": 1 - 0.7 * STEPS / STEPS[-1]}
+    others = [{"clip": 1.0}, {"position": 0.05}, {"residual": 0.1}]
+    runs += [one for other in others for one in seeds("none", **other, **fast)]
+    gated = table(runs).pick(pooling="gated", schedule="none")
+    assert set(gated["mean_goal_step"]) == {850}, "not the faster one of a clipped run"
+
+
 @pytest.mark.parametrize(
     ("zeros", "distinct", "gain", "word"),
     [
