@@ -90,8 +90,8 @@ def c17(runs: Runs) -> Verdict:
     sentence = (
         f"Learned pooling changes the steps to the same validation loss by "
         f"{span(steps_found, _more)} of mean pooling's ({never}), and the best loss by "
-        f"{span(losses, signed)}. Steps are read at validations, {span(coarse, percent)} of "
-        f"what mean pooling takes apart; the gain looked for is {GAIN:.0%}."
+        f"{span(losses, signed)}. Steps are read at validations, which lie "
+        f"{span(coarse, percent)} of mean pooling's steps apart; the gain looked for is {GAIN:.0%}."
     )
     number = f"{span(steps_found, _more)} steps, read to {span(coarse, percent)}"
     return verdict(rows, sentence, number)

@@ -123,7 +123,10 @@ CLAIMS = (
         "Once the pooling weights are forced onto the latest steps, the zeros go away.",
         "Zeros at the end, forced minus plain learnable pooling. Confirmed if every way of forcing "
         "takes more than 10 points off; refuted if all stay within 1 point.",
-        ("priors", "poolings_norms", "healthy", "pace", "strong_kl", "injection", "starts"),
+        (
+            *("priors", "poolings_norms", "pace", "strong_kl", "injection", "starts"),
+            *("priors_alive", "healthy"),
+        ),
         zeros.c7,
         "zeros.png",
     ),
@@ -168,8 +171,9 @@ CLAIMS = (
         "Each on its own. Confirmed if the zeros stay within 1 point of the base run; refuted if "
         "they fall by more than 10.",
         (
-            *("clipping", "dropouts", "position_gradients", "residuals"),
-            *("poolings_norms", "shock", "healthy"),
+            *("clipping", "dropouts", "position_gradients", "residuals", "poolings_norms", "shock"),
+            *("clipping_alive", "dropouts_alive", "position_gradients_alive", "residuals_alive"),
+            "healthy",
         ),
         remedies.c11,
         "cures.png",
@@ -192,7 +196,7 @@ CLAIMS = (
         "Going from 26 to 8 layers slowed the decay of the gradient, to 33.5% zeros at step 6,000.",
         "The slope of the zeros at step 6,000 over the doublings of the depth, seed by seed. "
         "Confirmed if above 1 point, refuted if within 1 point.",
-        ("depth", "poolings_norms", "healthy"),
+        ("depth", "poolings_norms", "depth_alive", "healthy"),
         zeros.c13,
     ),
     Claim(
@@ -207,8 +211,9 @@ CLAIMS = (
         "the other side. The adding problem, prices and the scenario are told beside; a network "
         "that is not listed there was not run.",
         (
-            *("memory_recall", "memory_recall_forget", "memory_adding", "memory_adding_forget"),
-            "memory",
+            *("memory_recall", "memory_recall_rnn", "memory_recall_lstm"),
+            *("memory_recall_forget", "memory_recall_lstm_forget"),
+            *("memory_adding", "memory_adding_forget", "memory"),
         ),
         memory.c14,
         "retention.png",
