@@ -95,6 +95,8 @@ def _idle(node: ast.AST) -> list[ast.AST]:
     """Return the parts of a node that say something without doing it: types, names of types."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         return [part for part in (node.returns, *node.decorator_list) if part]
+    if isinstance(node, ast.ClassDef):
+        return node.decorator_list  # dataclass(frozen=True): says that nothing changes it
     if isinstance(node, ast.arg | ast.AnnAssign):
         return [node.annotation] if node.annotation else []
     if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":

@@ -29,8 +29,15 @@ COMMANDS = {
     "sweeping": ("test_sweep.py",),
 }
 """Tests of the commands that a room is there for."""
+DEFAULTS = "tests/config/test_defaults.py"
+"""Holds the defaults of every class against its config, and calls none."""
 # Slow to import and never mutated: loaded once, so that each fault's process starts with them.
-_WARM = ("pytest", "torch", "lightning.pytorch", "pandas", "scipy.stats", "hydra", "torchmetrics")
+_WARM = (
+    *("pytest", "_hypothesis_pytestplugin", "hypothesis.extra._array_helpers", "xdist.plugin"),
+    *("anyio.pytest_plugin", "trio", "torch", "lightning.pytorch", "pytorch_lightning"),
+    *("torchmetrics", "hydra", "pandas", "scipy.stats", "statsmodels.api", "fastapi", "uvicorn"),
+    "tensorboard.backend.event_processing.event_accumulator",
+)
 
 
 class Trials:
@@ -88,7 +95,9 @@ class Trials:
         """Return what becomes of a fault."""
         calling = self._calls.of(mutant.file, mutant.line, self._copy)
         files = list(dict.fromkeys(test.partition("::")[0] for test in calling))
-        rounds = [calling, files] if calling else [tests_of(mutant.file, self._copy)]
+        files += [DEFAULTS] if (self._copy / DEFAULTS).exists() else []
+        others = [*files, *(f"--deselect={test}" for test in calling)]
+        rounds = [calling, others] if calling else [tests_of(mutant.file, self._copy)]
         file = self._copy / mutant.file
         sound = file.read_text()
         file.write_text(mutant.source)
@@ -142,12 +151,13 @@ def _test(copy: Path, tests: list[str], seconds: float, plugin: object) -> None:
     sys.path[:] = [str(copy), *(path for path in sys.path if path not in ("", str(Path.cwd())))]
     for name in [n for n in sys.modules if n.partition(".")[0] in ("src", "tests", "benchmarks")]:
         del sys.modules[name]
-    sys.dont_write_bytecode = True
+    sys.dont_write_bytecode = plugin is None  # the code as it is alone is compiled to stay
     import pytest
 
     try:
         options = ["-x", "-m", "not slow", "-p", "no:cacheprovider", f"--rootdir={copy}"]
         code = int(pytest.main([*options, *tests], plugins=[plugin] if plugin else None))
+        code = 0 if code == pytest.ExitCode.NO_TESTS_COLLECTED else code
     except BaseException:
         code = 1
     os._exit(code)

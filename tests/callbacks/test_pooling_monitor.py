@@ -5,7 +5,7 @@ import itertools
 import logging
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -123,6 +123,34 @@ def test_no_hook_is_left_behind_and_none_is_there_between_records(tmp_path: Path
     # All modules on the first step, the pooling alone on steps 4, 8, 12 and 16.
     assert hooked == [num_modules] + [int(step % 4 == 0) for step in range(2, 17)]
     assert not any(module._forward_hooks for module in module.modules())
+
+
+def test_a_step_that_fails_leaves_no_hook_behind_and_keeps_its_own_error(tmp_path: Path) -> None:
+    class Failing(PooledSequence):
+        def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+            if batch_idx == 5:
+                raise ArithmeticError("no number")
+            return super().training_step(batch, batch_idx)
+
+    for every in (1, 4):  # fails while it is listened to, and between two records
+        module = Failing()
+        with pytest.raises(ArithmeticError, match="no number"):
+            fit(module, [PoolingMonitor(every_n_steps=every)], tmp_path)
+        assert not any(part._forward_hooks for part in module.modules())
+
+
+def test_a_pooling_that_cannot_be_read_ends_the_training_with_its_error(tmp_path: Path) -> None:
+    class Odd(PooledSequence):
+        def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+            self.pooling.register_forward_hook(lambda *_: Wordy(torch.ones(8, 4), torch.ones(())))
+            return super().training_step(batch, batch_idx)
+
+    class Wordy(NamedTuple):
+        pooled: Tensor
+        weights: Tensor
+
+    with pytest.raises(IndexError):
+        fit(Odd(), [PoolingMonitor(every_n_steps=1)], tmp_path)
 
 
 def test_a_model_without_a_pooling_is_left_alone(tmp_path: Path) -> None:

@@ -29,5 +29,6 @@ def test_before_anything_is_logged_nothing_is_shown_of_it():
 
 def test_where_steps_end_a_training_the_bar_says_which():
     assert bar(max_steps=1200)._get_train_description(9).strip() == "Epoch 9, to step 1,200"
+    assert bar(max_steps=0)._get_train_description(0).strip() == "Epoch 0, to step 0"
     assert bar()._get_train_description(9).strip() == "Epoch 9"
     assert bar(max_epochs=20)._get_train_description(9).strip() == "Epoch 9/19"

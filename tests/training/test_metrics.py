@@ -6,7 +6,9 @@ import torch
 from src.training.metrics import (
     AbsolutePercentageError,
     DirectionalAccuracy,
+    DirectionMetrics,
     PriceMetrics,
+    VolatilityMetrics,
     skill_score,
 )
 
@@ -89,3 +91,49 @@ def test_the_percentage_of_a_tiny_price_is_its_own():
     metrics.update(torch.tensor([[3e-9]]), torch.tensor([[2e-9]]), torch.tensor([[2e-9]]))
     assert metrics.compute()["model"]["mape"] == pytest.approx(50.0)
     assert metrics.compute()["baseline"]["mape"] == 0
+
+
+def test_a_probability_is_scored_by_hand():
+    metrics = DirectionMetrics()
+    preds, actual = torch.tensor([[0.8], [0.4], [0.5]]), torch.tensor([[1.0], [1.0], [0.0]])
+    metrics.update(preds, torch.tensor([[0.5]] * 3), actual)
+    scores = metrics.compute()
+    assert scores["model"]["accuracy"] == pytest.approx(2 / 3)  # one half says "down"
+    assert scores["model"]["brier"] == pytest.approx((0.04 + 0.36 + 0.25) / 3)
+    log_loss = -(math.log(0.8) + math.log(0.4) + math.log(0.5)) / 3
+    assert scores["model"]["log_loss"] == pytest.approx(log_loss)
+    assert scores["baseline"]["brier"] == pytest.approx(0.25)
+    assert scores["baseline"]["log_loss"] == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize("came", [0.0, 1.0])
+def test_who_is_sure_and_wrong_loses_as_much_as_with_one_in_ten_million_and_no_more(came):
+    metrics = DirectionMetrics()
+    metrics.update(torch.tensor([[1 - came]]), torch.tensor([[came]]), torch.tensor([[came]]))
+    scores = metrics.compute()
+    assert scores["model"]["log_loss"] == pytest.approx(math.log(1e7), rel=1e-6)
+    assert scores["baseline"]["log_loss"] == pytest.approx(0, abs=2e-7)
+
+
+def test_a_variance_is_scored_by_hand_and_in_any_unit():
+    for unit in (1.0, 1e-8):
+        metrics = VolatilityMetrics()
+        preds, actual = torch.tensor([[2.0], [1.0]]) * unit, torch.tensor([[1.0], [1.0]]) * unit
+        metrics.update(preds, actual, actual)
+        scores = metrics.compute()
+        assert scores["model"]["qlike"] == pytest.approx((0.5 + math.log(2) - 1) / 2)
+        assert scores["model"]["log_mse"] == pytest.approx(math.log(2) ** 2 / 2)
+        assert scores["baseline"] == {"qlike": 0, "log_mse": 0}
+
+
+@pytest.mark.parametrize("make", [DirectionMetrics, VolatilityMetrics])
+def test_sums_are_means_over_all_windows_and_forgotten_at_reset(make):
+    metrics, actual = make(), torch.tensor([[1.0], [1.0], [1.0]])
+    metrics.update(torch.full((3, 1), 0.9), actual, actual)
+    metrics.reset()
+    assert metrics.compute() == {"model": {}, "baseline": {}}
+    for part in actual.split([1, 2]):
+        metrics.update(torch.full_like(part, 0.5), part, part)
+    whole = make()
+    whole.update(torch.full_like(actual, 0.5), actual, actual)
+    assert metrics.compute()["model"] == pytest.approx(whole.compute()["model"])

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from src.models.output import QuantileOutput
 from src.training.module import RegressionModule
 
 # Four windows of one value; the model says w x, and what comes is y.
@@ -123,6 +124,41 @@ def test_the_forecasts_of_a_test_are_in_the_order_of_days(trainer):
     assert module.scores["model"]["directional_accuracy"] == 1
     trainer().test(module, loader([1]), verbose=False)
     assert [row["row"] for row in module.forecasts] == [101]
+
+
+def test_each_step_ahead_and_each_quantile_has_its_own_column_in_the_forecasts(trainer):
+    class Bands(nn.Module):
+        """Say x - 1 and x + 1 of the next day, 2 x - 2 and 2 x + 2 of the one after."""
+
+        def forward(self, x_btf):
+            x = x_btf[:, 0]
+            return SimpleNamespace(
+                preds=torch.cat([x - 1, x + 1, 2 * x - 2, 2 * x + 2], dim=1), weights=None
+            )
+
+    module = RegressionModule(
+        Bands(),
+        lambda preds, last_price, series: last_price + preds,
+        lambda parameters: torch.optim.SGD(parameters, lr=0.0),
+        output=QuantileOutput([0.25, 0.75]),
+    )
+
+    def both_days(batch, index):
+        one = batch_of(batch)
+        one.y, one.actual = one.y.expand(-1, 2), one.actual.expand(-1, 2)
+        return one
+
+    module.on_before_batch_transfer = both_days
+    trainer().test(module, loader([3], [0]), verbose=False)
+    columns = ("row", "step", "last_price", "price", "predicted_price", "q0.25", "q0.75")
+    rows = [
+        (100, 1, 10, 11, 11, 10, 12),
+        (100, 2, 10, 11, 12, 10, 14),
+        (103, 1, 10, 16, 14, 13, 15),
+        (103, 2, 10, 16, 18, 16, 20),
+    ]
+    assert [list(one) for one in module.forecasts] == [list(columns)] * 4
+    assert module.forecasts == [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def test_each_window_is_priced_as_its_series(trainer):
