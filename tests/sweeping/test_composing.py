@@ -40,18 +40,25 @@ def differs(composer, common, job):
     )
 
 
-OPTIONS = [
-    f"{group.name}={option}"
+GROUPS = {
+    group.name: [f"{group.name}={option}" for option in group.options]
     for group in command_keys("train").groups
     if group.name != "sweep"
-    for option in group.options
-]
+}
+OPTIONS = [option for options in GROUPS.values() for option in options]
 
 
-def test_each_option_of_each_group_is_composed_as_by_hydra(alone):
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param([options[-1] for options in GROUPS.values()], id="one of each group"),
+        pytest.param(OPTIONS, id="all", marks=pytest.mark.slow),
+    ],
+)
+def test_each_option_of_each_group_is_composed_as_by_hydra(alone, options):
     composer = Composer("train", ["trainer=cpu", "sweep.compare=false"])
     common = ["trainer=cpu", "sweep.compare=false"]
-    jobs = [[option] for option in OPTIONS]
+    jobs = [[option] for option in options]
     assert [job for job in jobs if differs(composer, common, job)] == []
     assert len(alone) < 0.2 * len(jobs)  # a preset that speaks of the multirun is composed alone
 
