@@ -2,11 +2,12 @@
 
 import ast
 import json
+import os
 import sys
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,7 +21,7 @@ class Calls:
 
     Args:
         tests: by file and first line of a function, the tests that call it.
-        seconds: by test, how long it takes.
+        seconds: by test, the processor time it takes while it is watched.
     """
 
     tests: dict[str, list[str]] = field(default_factory=dict)
@@ -35,13 +36,38 @@ class Calls:
             root: of the project.
 
         Returns:
-            Ids of tests; none where the line is in no function, or no test was seen to call it.
+            Ids of tests; of a line in no function those that call any of the file. None where no
+            test was seen to call it.
         """
-        first, last = function_at(ast.parse((root / file).read_text()), line)
+        tree = ast.parse((root / file).read_text())
+        first, last = function_at(tree, line)
+        if not last:
+            last = max((getattr(node, "end_lineno", 0) for node in tree.body), default=0)
         found = {
             test for at in range(first, last + 1) for test in self.tests.get(f"{file}:{at}", ())
         }
-        return sorted(found, key=lambda test: (self.seconds.get(test, 0.0), test))
+        return self._fastest(found)
+
+    def beside(self, tests: Sequence[str]) -> list[str]:
+        """Return the other tests of the files that tests are in, the fastest first.
+
+        What a fixture shared by a file does counts as done by the first test that asks for it.
+        """
+        files = set(map(_file_of, tests))
+        others = (test for test in self.seconds if _file_of(test) in files)
+        return self._fastest(set(others) - set(tests))
+
+    def within(self, tests: Sequence[str], seconds: float) -> list[str]:
+        """Return the first of some tests that take so long together, file by file; one at least."""
+        spent = accumulate(self.seconds.get(test, 0.0) for test in tests)
+        first = [
+            t for n, (t, s) in enumerate(zip(tests, spent, strict=True)) if s <= seconds or not n
+        ]
+        files = list(dict.fromkeys(map(_file_of, first)))
+        return sorted(first, key=lambda test: files.index(_file_of(test)))
+
+    def _fastest(self, tests: Iterable[str]) -> list[str]:
+        return sorted(tests, key=lambda test: (self.seconds.get(test, 0.0), test))
 
     @classmethod
     def read(cls, file: Path) -> "Calls":
@@ -86,7 +112,7 @@ class Recorder:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[Any]:
         """Watch one test, with all that it sets up."""
-        self._test, began = item.nodeid, time.perf_counter()
+        self._test, began = item.nodeid, _spent()
         threading.settrace(self._see)
         sys.settrace(self._see)
         try:
@@ -94,7 +120,7 @@ class Recorder:
         finally:
             sys.settrace(None)
             threading.settrace(None)  # type: ignore[arg-type]
-            self._seconds[item.nodeid] = time.perf_counter() - began
+            self._seconds[item.nodeid] = _spent() - began
 
     def pytest_sessionfinish(self) -> None:
         """Write what was found."""
@@ -107,3 +133,12 @@ class Recorder:
         code = frame.f_code
         if code.co_filename.startswith(self._below):
             self._found.add((code.co_filename, code.co_firstlineno, self._test))
+
+
+def _file_of(test: str) -> str:
+    return test.partition("::")[0]
+
+
+def _spent() -> float:
+    """Return the processor time of this process and of those it waited for, in seconds."""
+    return sum(os.times()[:4])

@@ -29,6 +29,9 @@ COMMANDS = {
     "sweeping": ("test_sweep.py",),
 }
 """Tests of the commands that a room is there for."""
+ENOUGH = 40.0
+"""Seconds that the tests of a round take together, the fastest first: those of a function that
+every diagnosis calls would take minutes. What only later ones notice counts as unnoticed."""
 DEFAULTS = "tests/config/test_defaults.py"
 """Holds the defaults of every class against its config, and calls none."""
 # Slow to import and never mutated: loaded once, so that each fault's process starts with them.
@@ -94,10 +97,10 @@ class Trials:
     def fate(self, mutant: Mutant) -> str:
         """Return what becomes of a fault."""
         calling = self._calls.of(mutant.file, mutant.line, self._copy)
-        files = list(dict.fromkeys(test.partition("::")[0] for test in calling))
-        files += [DEFAULTS] if (self._copy / DEFAULTS).exists() else []
-        others = [*files, *(f"--deselect={test}" for test in calling)]
-        rounds = [calling, others] if calling else [tests_of(mutant.file, self._copy)]
+        rounds = [calling, self._calls.beside(calling)]
+        rounds = [self._calls.within(tests, ENOUGH) for tests in rounds if tests]
+        rounds = rounds or [tests_of(mutant.file, self._copy)]
+        rounds[-1] += [DEFAULTS] if (self._copy / DEFAULTS).exists() else []
         file = self._copy / mutant.file
         sound = file.read_text()
         file.write_text(mutant.source)

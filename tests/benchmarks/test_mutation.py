@@ -112,9 +112,19 @@ def test_a_fault_is_shown_to_the_tests_that_call_its_function_the_fastest_first(
     )
     found = {line: calls.of("code.py", line, tmp_path) for line in (1, 4, 6, 8, 14)}
     assert found == {
-        1: [],
+        1: ["t::h", "t::quick", "t::slow"],
         4: ["t::quick", "t::slow"],
         6: ["t::quick", "t::slow"],
         8: ["t::quick", "t::slow"],
         14: ["t::h"],
     }
+
+
+def test_of_many_tests_the_fastest_run_file_by_file_and_then_the_others_beside_them():
+    seconds = {"a::1": 1.0, "b::1": 2.0, "a::2": 3.0, "b::2": 30.0, "b::3": 0.1, "c::1": 0.1}
+    calls = Calls({}, seconds)
+    calling = ["a::1", "b::1", "a::2", "b::2"]
+    assert calls.within(calling, 6.0) == ["a::1", "a::2", "b::1"]
+    assert calls.within(["b::2"], 6.0) == ["b::2"], "one at least"
+    assert calls.within([], 6.0) == []
+    assert calls.beside(calling) == ["b::3"]
