@@ -25,10 +25,13 @@ PATIENCE = 10
 COMMANDS = {
     "diagnostics": ("test_diagnose.py",),
     "reporting": ("test_report.py",),
-    "serving": ("test_export.py", "test_predict.py", "test_serve.py"),
+    "serving": (
+        *("test_export.py", "test_predict.py", "test_serve.py"),
+        *("test_several_series.py", "test_targets.py"),
+    ),
     "sweeping": ("test_sweep.py",),
 }
-"""Tests of the commands that a room is there for."""
+"""Tests of the commands that a room is there for, and of what they are given."""
 ENOUGH = 40.0
 """Seconds that the tests of a round take together, the fastest first: those of a function that
 every diagnosis calls would take minutes. What only later ones notice counts as unnoticed."""
