@@ -10,11 +10,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from multiprocessing import Pipe
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import pytest
+
 from benchmarks.mutation.calls import Calls, Recorder
+from benchmarks.mutation.inside import Waiting, fork
 from benchmarks.mutation.mutants import Mutant
 
 KILLED, SURVIVED, TIMED_OUT = "killed", "survived", "timed out"
@@ -57,6 +62,7 @@ class Trials:
 
     def __init__(self, root: Path, seconds: float) -> None:
         self._root, self._seconds, self._calls = root, seconds, Calls()
+        self._waiting = 0
 
     def __enter__(self) -> Self:
         """Copy what git knows of the project, and load what is never mutated."""
@@ -78,6 +84,7 @@ class Trials:
         trace: TracebackType | None,
     ) -> None:
         """Remove the copy."""
+        self._end_waiting()
         shutil.rmtree(self._copy, ignore_errors=True)
 
     def check(self, room: Path) -> None:
@@ -96,38 +103,71 @@ class Trials:
                 "\n".join([f"tests/{room.name} without a fault: {fate}", *said[-20:]])
             )
         self._calls = Calls.read(seen)
+        self._wait_with([*map(str, tests)])
 
     def fate(self, mutant: Mutant) -> str:
         """Return what becomes of a fault."""
         calling = self._calls.of(mutant.file, mutant.line, self._copy)
         rounds = [calling, self._calls.beside(calling)]
         rounds = [self._calls.within(tests, ENOUGH) for tests in rounds if tests]
-        rounds = rounds or [tests_of(mutant.file, self._copy)]
-        rounds[-1] += [DEFAULTS] if (self._copy / DEFAULTS).exists() else []
         file = self._copy / mutant.file
         sound = file.read_text()
         file.write_text(mutant.source)
         try:
-            fates = (self._run(tests, self._seconds) for tests in rounds)
-            return next((fate for fate in fates if fate != SURVIVED), SURVIVED)
+            fate = self._inside(file, sound, mutant.source, rounds) if rounds else None
+            if fate is None:
+                rounds = rounds or [[*tests_of(mutant.file, self._copy)]]
+                fates = (self._run(tests, self._seconds) for tests in rounds)
+                fate = next((fate for fate in fates if fate != SURVIVED), SURVIVED)
+            if fate == SURVIVED and (self._copy / DEFAULTS).exists():
+                fate = self._run([DEFAULTS], self._seconds)
+            return fate
         finally:
             file.write_text(sound)
 
+    def _inside(self, file: Path, before: str, after: str, rounds: list[list[str]]) -> str | None:
+        """Plant a fault in the process that waits; None where it cannot be planted there."""
+        self._asked.send((file, before, after, [test for tests in rounds for test in tests]))
+        return self._asked.recv()
+
+    def _wait_with(self, tests: list[str]) -> None:
+        """Have a process collect a room's tests, and wait for faults."""
+        self._end_waiting()
+        self._asked, there = Pipe()
+        waiting = Waiting(there, lambda trial: self._forked(trial, self._seconds))
+        self._waiting = fork(lambda: _test(self._copy, tests, waiting))
+        there.close()
+
+    def _end_waiting(self) -> None:
+        if self._waiting:
+            self._asked.send(None)
+            os.waitpid(self._waiting, 0)
+            self._waiting = 0
+
     def _run(self, tests: list[str], seconds: float, plugin: object = None) -> str:
-        process = os.fork()
-        if not process:
-            _test(self._copy, tests, seconds, plugin)
-        ends = time.monotonic() + PATIENCE * seconds
-        while time.monotonic() < ends:
-            ended, status = os.waitpid(process, os.WNOHANG)
-            if ended:
-                code = os.waitstatus_to_exitcode(status)
-                fates = {0: SURVIVED, -signal.SIGXCPU: TIMED_OUT, -signal.SIGKILL: TIMED_OUT}
-                return fates.get(code, KILLED)
-            time.sleep(0.05)
-        os.killpg(process, signal.SIGKILL)
-        os.waitpid(process, 0)
-        return TIMED_OUT
+        return self._forked(lambda: _test(self._copy, tests, plugin), seconds)
+
+    def _forked(self, trial: Callable[[], int], seconds: float) -> str:
+        def limited() -> int:
+            _limit(seconds)
+            return trial()
+
+        return fate_of(fork(limited), seconds)
+
+
+def fate_of(process: int, seconds: float) -> str:
+    """Wait for a process of tests, which may take so many seconds of processor time."""
+    ends = time.monotonic() + PATIENCE * seconds
+    while time.monotonic() < ends:
+        ended, status = os.waitpid(process, os.WNOHANG)
+        if ended:
+            code = os.waitstatus_to_exitcode(status)
+            fates = {0: SURVIVED, -signal.SIGXCPU: TIMED_OUT, -signal.SIGKILL: TIMED_OUT}
+            return fates.get(code, KILLED)
+        time.sleep(0.05)
+    os.killpg(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    return TIMED_OUT
 
 
 def tests_of(file: str, root: Path) -> list[str]:
@@ -145,11 +185,14 @@ def tests_of(file: str, root: Path) -> list[str]:
     return [*map(str, own), str(folder)]
 
 
-def _test(copy: Path, tests: list[str], seconds: float, plugin: object) -> None:
-    """Run tests in this process and end it: 0 if nothing failed."""
-    os.setpgrp()
-    spent = math.ceil(time.process_time())
-    resource.setrlimit(resource.RLIMIT_CPU, (spent + math.ceil(seconds),) * 2)
+def _limit(seconds: float) -> None:
+    """Have this process ended once it has taken so many more seconds of processor time."""
+    ends = math.ceil(time.process_time()) + math.ceil(seconds)
+    resource.setrlimit(resource.RLIMIT_CPU, (ends, ends))
+
+
+def _test(copy: Path, tests: list[str], plugin: object) -> int:
+    """Run tests in this process; return 0 if nothing failed."""
     os.chdir(copy)
     said = os.open(SAID, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(said, 1)
@@ -158,12 +201,6 @@ def _test(copy: Path, tests: list[str], seconds: float, plugin: object) -> None:
     for name in [n for n in sys.modules if n.partition(".")[0] in ("src", "tests", "benchmarks")]:
         del sys.modules[name]
     sys.dont_write_bytecode = plugin is None  # the code as it is alone is compiled to stay
-    import pytest
-
-    try:
-        options = ["-x", "-m", "not slow", "-p", "no:cacheprovider", f"--rootdir={copy}"]
-        code = int(pytest.main([*options, *tests], plugins=[plugin] if plugin else None))
-        code = 0 if code == pytest.ExitCode.NO_TESTS_COLLECTED else code
-    except BaseException:
-        code = 1
-    os._exit(code)
+    options = ["-x", "-m", "not slow", "-p", "no:cacheprovider", f"--rootdir={copy}"]
+    code = pytest.main([*options, *tests], plugins=[plugin] if plugin else None)
+    return 0 if code == pytest.ExitCode.NO_TESTS_COLLECTED else int(code)
