@@ -48,23 +48,30 @@ class Mutant:
 
 def mutants_of(file: Path, root: Path) -> list[Mutant]:
     """Return every small fault of a file, in order of its lines."""
-    text = file.read_text()
-    found = []
-    for place in _faults(ast.parse(text)):
-        tree = ast.parse(text)
-        node = _at(tree, place)
-        line = getattr(node, "lineno", 0)
-        said = _apply(node)
-        source = ast.unparse(ast.fix_missing_locations(tree)) + "\n"
-        found.append(Mutant(file.relative_to(root).as_posix(), line, said, source))
-    return sorted(found, key=lambda mutant: mutant.line)
+    return [_planted(file, root, place) for place in _places(file)]
 
 
 def sample(files: Sequence[Path], root: Path, count: int, seed: int) -> list[Mutant]:
     """Return so many faults, drawn from all there are in these files."""
-    every = [mutant for file in sorted(files) for mutant in mutants_of(file, root)]
+    every = [(file, place) for file in sorted(files) for place in _places(file)]
     chosen = random.Random(seed).sample(range(len(every)), min(count, len(every)))
-    return [every[place] for place in sorted(chosen)]
+    return [_planted(every[n][0], root, every[n][1]) for n in sorted(chosen)]
+
+
+def _places(file: Path) -> list[int]:
+    """Return where in the walk of a file's tree a fault can be planted, in order of the lines."""
+    tree = ast.parse(file.read_text())
+    lines = [getattr(node, "lineno", 0) for node in ast.walk(tree)]
+    return sorted(_faults(tree), key=lambda place: lines[place])
+
+
+def _planted(file: Path, root: Path, place: int) -> Mutant:
+    tree = ast.parse(file.read_text())
+    node = _at(tree, place)
+    line = getattr(node, "lineno", 0)
+    said = _apply(node)
+    source = ast.unparse(ast.fix_missing_locations(tree)) + "\n"
+    return Mutant(file.relative_to(root).as_posix(), line, said, source)
 
 
 def _at(tree: ast.AST, place: int) -> ast.AST:
