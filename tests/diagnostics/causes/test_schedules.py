@@ -25,8 +25,10 @@ def program(rate: float = 0.05, **options: Any) -> tuple[nn.Module, list[Any], A
     x = torch.randn(256, 4)
     y = x @ torch.tensor([[0.5], [-1.0], [1.5], [0.5]])
     model = nn.Linear(4, 1)
-    return model, list(zip(x.split(16), y.split(16), strict=True)), torch.optim.Adam(
-        model.parameters(), rate, **options
+    return (
+        model,
+        list(zip(x.split(16), y.split(16), strict=True)),
+        torch.optim.Adam(model.parameters(), rate, **options),
     )
 
 

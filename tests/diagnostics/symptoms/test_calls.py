@@ -294,7 +294,12 @@ def test_a_loss_that_is_below_zero_itself_is_told_with_its_value() -> None:
     found = negative(lambda loss: loss, impossible)
     assert (found.function, found.sign) == ("binary_cross_entropy_with_logits", False)
     assert found.value == pytest.approx(math.log1p(math.exp(-10)) + 10 - 15, abs=1e-4)
-    assert negative(lambda loss: loss, lambda p, y: F.kl_div(p - p + 1e-7, 0 * y + 1, reduction="batchmean")) is None
+    assert (
+        negative(
+            lambda loss: loss, lambda p, y: F.kl_div(p - p + 1e-7, 0 * y + 1, reduction="batchmean")
+        )
+        is None
+    )
 
 
 def masked(function: Callable[[Tensor], Tensor]) -> Any:
