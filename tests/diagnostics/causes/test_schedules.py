@@ -147,7 +147,7 @@ def tried(stays: float, falls: float, start: float = 1.0) -> Any:
             assert fresh
             return [start]
         end = falls if rates == [0.1] else stays
-        return [start, 50.0, 50.0, 50.0, 50.0, 50.0][: steps - 2] + [end, end]
+        return [start, *[50.0] * (steps - 3), end, end]
 
     def one(model: Any, optimizers: Any, batch: int) -> Any:
         groups = optimizers[0].param_groups

@@ -1,4 +1,4 @@
-"""Targets and losses that do not go together: each reason in its words, and the bounds around it."""
+"""Targets and losses that do not go together: each reason in its words, with its bounds."""
 
 import math
 from typing import Any
