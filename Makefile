@@ -82,6 +82,7 @@ benchmark-overhead: setup-dev ## Time the monitoring against the plain step
 benchmark-scores: setup-dev ## Train the presets over five seeds beside "tomorrow = today"
 benchmark-throughput: setup-dev ## Time complete training against a hand-written loop
 benchmark-peers: setup-dev ## Time whole trainings beside a plain loop, Lightning and three packages
+benchmark-cores: setup-dev ## Time the start, threads, planning and many runs at once
 benchmark-retention: setup-dev ## Measure how long each model remembers
 benchmark-gpu: setup-dev ## What a GPU does for these models, and what measuring costs there
 benchmark-serving: setup-dev ## Load and fuzz the service

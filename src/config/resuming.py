@@ -21,6 +21,7 @@ _KEEPS_ANOTHER_STATE = (".amsgrad", ".centered", ".momentum")
 WHERE = ("resume", "name", "log_dir")
 """Keys that say which run is meant, or where it lies."""
 _ADDED: Mapping[str, Any] = {
+    "compile": False,
     "data.horizon": 1,
     "data.volatility_estimator": "garman_klass",
     "evaluation": {},

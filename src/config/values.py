@@ -70,6 +70,7 @@ RULES: dict[str, dict[str, Rule]] = {
     # Top-level keys, of whichever command.
     "": {
         "seed": whole(0, 2**32 - 1),
+        "compile": FLAG,
         "name": either(NULL, FOLDER_NAME),
         "log_dir": PATH,
         "ckpt_path": either(NULL, PATH),

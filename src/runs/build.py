@@ -139,6 +139,25 @@ def build_module(config: DictConfig, data: PriceDataModule | DataFacts) -> Regre
     )
 
 
+def compile_model(module: RegressionModule, accelerator: str) -> None:
+    """Have a model run on kernels that `torch.compile` makes of it, if this machine can make any.
+
+    Args:
+        module: its `model` is compiled in place; weights and their names stay.
+        accelerator: `trainer.accelerator`.
+
+    Raises:
+        ValueError: with why it cannot: no compiler for the processor, no Triton for the GPU.
+    """
+    device = "cuda" if torch.cuda.is_available() and accelerator != "cpu" else "cpu"
+    try:
+        torch.compile(torch.sin)(torch.zeros(8, device=device))
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(f"compile: this machine cannot, use compile=false: {reason}") from error
+    module.model.compile()
+
+
 def _refuse_too_large(
     encoder: Callable[..., torch.nn.Module], facts: DataFacts, copies: int
 ) -> None:

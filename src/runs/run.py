@@ -31,6 +31,7 @@ from src.runs.build import (
     build_datamodule,
     build_module,
     build_trainer,
+    compile_model,
     effective_choices,
     load_weights,
     refuse_empty_parts,
@@ -163,6 +164,8 @@ def _build(config: DictConfig, choices: Mapping[str, Any], overrides: list[str])
     choices = effective_choices(choices, module)
     refuse_empty_parts(config.trainer, datamodule)
     refuse_full_disk(Path(config.log_dir), count_parameters(module))
+    if config.get("compile") and any(p.requires_grad for p in module.parameters()):
+        compile_model(module, config.trainer.accelerator)
     return _Built(config, choices, datamodule, module, goes_on)
 
 
