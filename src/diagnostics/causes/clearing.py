@@ -19,6 +19,8 @@ ACCUMULATED = 4.0
 """Gradient found on entry over a fresh one, from which on it was never cleared."""
 SAME = 1e-5
 """Relative difference up to which two norms of gradients are the same one."""
+MOST = 0.5
+"""Share of it that has to be of parameters that an optimiser clears: nobody clears the others."""
 LOST = 10.0
 """Loss over that of the first step from which on a training is lost."""
 FEW = 6
@@ -47,8 +49,8 @@ def _step_before(symptoms: Symptoms) -> list[Candidate]:
     recorded = min(norms[-2], clip) if clip else norms[-2]
     for batches in _of_one_step(symptoms):
         grads = [{p.name: p.grads[b] for p in _held(symptoms) if p.grads} for b in batches]
-        left = _left_on_entry(symptoms, grads)
-        if left > ROUNDING * norms[-1] and _is_same(left, recorded, norms[-1]):
+        left, to_clear = _left_on_entry(symptoms, grads)
+        if to_clear > MOST * recorded and _is_same(left, recorded, norms[-1]):
             evidence = {"gradient_on_entry": norms[-1], "left": left, "step_before": recorded}
             return [
                 Candidate(
@@ -72,16 +74,24 @@ def _of_one_step(symptoms: Symptoms) -> list[range]:
     return [range(first, first + count) for first in range(batches - count + 1)]
 
 
-def _left_on_entry(symptoms: Symptoms, grads: Sequence[Mapping[str, Tensor]]) -> float:
-    """Return the norm of what is left on entry without the mean gradient of some batches."""
-    square = 0.0
+def _left_on_entry(
+    symptoms: Symptoms, grads: Sequence[Mapping[str, Tensor]]
+) -> tuple[float, float]:
+    """Return the norm of what is left on entry without the mean gradient of some batches.
+
+    Returns:
+        That of all parameters, and of those that an optimiser clears.
+    """
+    square, to_clear = 0.0, 0.0
     for parameter in _held(symptoms):
         left = cast(Tensor, parameter.entry).double()
         for fresh in grads:
             if parameter.name in fresh:
                 left = left - fresh[parameter.name].double() / len(grads)
-        square += float(left.square().sum())
-    return square**0.5
+        size = float(left.square().sum())
+        square += size
+        to_clear += 0.0 if parameter.optimized is False else size
+    return square**0.5, to_clear**0.5
 
 
 def _is_same(left: float, recorded: float, present: float) -> bool:
@@ -136,7 +146,7 @@ def clear_and_compare(experiment: Experiment, candidate: Candidate) -> Verdict:
     numbers = candidate.evidence
     if "step_before" in numbers:
         again = [experiment.replay(batch=batch).grads for batch in numbers["batches"]]
-        left = _left_on_entry(experiment.symptoms, again)
+        left, _ = _left_on_entry(experiment.symptoms, again)
         present = numbers["gradient_on_entry"]
         evidence = {"before": numbers["step_before"], "after": left}
         return _is_same(left, numbers["step_before"], present), evidence

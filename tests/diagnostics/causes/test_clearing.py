@@ -43,6 +43,12 @@ def test_a_gradient_that_clipping_shortened_is_found_again():
     assert find_accumulating(symptoms([6.0, 4.0], [[3.0, 0.0]], **facts))
 
 
+def test_what_no_optimizer_holds_nobody_clears():
+    seen = symptoms([6.0, 4.0], [[3.0, 0.0]], grad_norms=[5.0, 7.2])
+    seen.parameters["w"].optimized = False
+    assert not find_accumulating(seen)
+
+
 def test_a_step_of_two_batches_adds_their_mean():
     grads, facts = [[2.0, 0.0], [0.0, 2.0]], {"accumulate_grad_batches": 2}
     assert find_accumulating(symptoms([4.0, 5.0], grads, grad_norms=[5.0, 6.4], **facts))
