@@ -241,6 +241,13 @@ def with_rate(rate: float) -> Case:
     return replace(case, optimizer=torch.optim.Adam(case.model.parameters(), lr=rate))
 
 
+def decaying() -> Case:
+    case = healthy()
+    optimizer = torch.optim.Adam(case.model.parameters(), lr=3e-3, weight_decay=10.0)
+    batches = [{**b, "y": 3 * b["x"][..., :1].mean(1)} for b in make_batches(count=8)]
+    return replace(case, batches=batches, optimizer=optimizer, context=TrainingContext(step=60))
+
+
 def with_context(**facts: Any) -> Case:
     return replace(healthy(), context=TrainingContext(**facts))
 
@@ -492,6 +499,7 @@ FAULTS: dict[str, tuple[Callable[[], Case], str, str]] = {
     ),
     "huge rate": (lambda: with_rate(1.0), "learning_rate_too_high", ""),
     "tiny rate": (lambda: with_rate(1e-9), "learning_rate_too_low", ""),
+    "strong decay": (decaying, "weight_decay_too_strong", ""),
     "inverted mask": (inverted_mask, "masked", "encoder.self_attn"),
     "sigmoid output": (lambda: with_output(nn.Sigmoid()), "unreachable_target", "output"),
     "ReLU output": (lambda: with_output(nn.ReLU()), "unreachable_target", "output"),

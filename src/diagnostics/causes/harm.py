@@ -49,6 +49,7 @@ class Remedy:
         mode: Maker of a context to train and judge in.
         judged: Maker of the context to judge in; None for that of the training.
         clips: Whether gradients are clipped as the program does.
+        decays: Whether the optimisers' weight decay is kept.
     """
 
     change: Callable[[nn.Module], None] = leave
@@ -56,6 +57,7 @@ class Remedy:
     mode: Callable[[], AbstractContextManager[Any]] = nullcontext
     judged: Callable[[], AbstractContextManager[Any]] | None = None
     clips: bool = True
+    decays: bool = True
 
 
 AS_IS = Remedy()
@@ -161,6 +163,9 @@ class Judge:
         courses = self.experiment.courses
         rates = [rate * remedy.rate for rate in courses.rates]
         model, optimizers = courses.copy_for(rates, fresh=True)
+        for optimizer in optimizers if not remedy.decays else ():
+            for group in optimizer.param_groups:
+                group["weight_decay"] = 0.0
         remedy.change(model)
         start, losses = self._judge(model, remedy), list[float]()
         for step in range(courses.affordable_steps):

@@ -46,6 +46,11 @@ def clipping(symptoms: Symptoms) -> str:
     return "" if clips else "no clipping is known of"
 
 
+def weight_decay(symptoms: Symptoms) -> str:
+    """Need an optimiser that decays weights."""
+    return "" if symptoms.decays else "no optimizer decays weights"
+
+
 def earlier_gradients(symptoms: Symptoms) -> str:
     """Need gradients that the parameters came with."""
     held = any(p.entry is not None for p in symptoms.parameters.values())

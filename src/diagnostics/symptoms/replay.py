@@ -122,6 +122,8 @@ def as_found(
     """List the parameters as they are now, with the gradients they hold."""
     symptoms = Symptoms(context=context or TrainingContext())
     held = held_by(*optimizers)
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    symptoms.decays = any(group.get("weight_decay") for group in groups)
     for name, parameter in model.named_parameters():
         grad = parameter.grad
         if grad is not None and grad.is_sparse:

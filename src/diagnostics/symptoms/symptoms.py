@@ -151,7 +151,7 @@ class LossSymptoms:
 
 @dataclass
 class Symptoms:
-    """All symptoms together."""
+    """All symptoms together; `decays` says that an optimiser has a weight decay."""
 
     modules: dict[str, ModuleSymptoms] = field(default_factory=dict)
     parameters: dict[str, ParameterSymptoms] = field(default_factory=dict)
@@ -164,6 +164,7 @@ class Symptoms:
     padding_flow: list[float] = field(default_factory=list)
     half: bool = False
     routed: bool = False
+    decays: bool = False
     structure: Structure = field(default_factory=Structure)
     feature_names: tuple[str, ...] | None = None
     context: TrainingContext = field(default_factory=TrainingContext)
