@@ -37,7 +37,7 @@ COMMANDS = {
     "sweeping": ("test_sweep.py",),
 }
 """Tests of the commands that a room is there for, and of what they are given."""
-ENOUGH = 40.0
+ENOUGH = 20.0
 """Seconds that the tests of a round take together, the fastest first: those of a function that
 every diagnosis calls would take minutes. What only later ones notice counts as unnoticed."""
 DEFAULTS = "tests/config/test_defaults.py"
