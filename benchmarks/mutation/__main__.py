@@ -6,9 +6,10 @@ Usage:
     python -m benchmarks.mutation --rooms serving --only server.py
 
 For each fault the fast tests that call the function it is in run, out of the folder that mirrors
-its room and those of the room's commands, and then the others of the files these tests are in,
-until one fails; of each the fastest, as many as take `trial.ENOUGH` seconds. Where none calls it,
-those of the file's name run, and then the folder. A fault that no test notices is a survivor.
+its room and those of the room's commands, until one fails: first the fastest, then those that call
+the most functions of the file, then the others of the files these tests are in, of each as many as
+take `trial.ENOUGH` seconds. Where no test calls it, those of the file's name run, and then the
+folder. A fault that no test notices is a survivor.
 """
 
 import argparse

@@ -110,6 +110,8 @@ def _idle(node: ast.AST) -> list[ast.AST]:
         return [node]
     if isinstance(node, ast.keyword) and node.arg == "strict":
         return [node]  # of zip: says that lengths are equal
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("manual_seed", "seeded")):
+        return [node]  # which random numbers are drawn is nobody's business
     is_message = isinstance(node, ast.JoinedStr | ast.Raise)
     return [node] if is_message else []
 

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import chain
 from multiprocessing import Pipe
 from pathlib import Path
 from types import TracebackType
@@ -37,9 +38,9 @@ COMMANDS = {
     "sweeping": ("test_sweep.py",),
 }
 """Tests of the commands that a room is there for, and of what they are given."""
-ENOUGH = 20.0
-"""Seconds that the tests of a round take together, the fastest first: those of a function that
-every diagnosis calls would take minutes. What only later ones notice counts as unnoticed."""
+ENOUGH = 15.0
+"""Seconds of processor time that the tests of a round take together: all those of a function that
+every diagnosis calls would take minutes. What only others notice counts as unnoticed."""
 DEFAULTS = "tests/config/test_defaults.py"
 """Holds the defaults of every class against its config, and calls none."""
 # Slow to import and never mutated: loaded once, so that each fault's process starts with them.
@@ -108,7 +109,8 @@ class Trials:
     def fate(self, mutant: Mutant) -> str:
         """Return what becomes of a fault."""
         calling = self._calls.of(mutant.file, mutant.line, self._copy)
-        rounds = [calling, self._calls.beside(calling)]
+        deepest = self._calls.deepest(mutant.file, calling)
+        rounds = [calling, deepest, self._calls.beside(calling)]
         rounds = [self._calls.within(tests, ENOUGH) for tests in rounds if tests]
         file = self._copy / mutant.file
         sound = file.read_text()
@@ -127,7 +129,7 @@ class Trials:
 
     def _inside(self, file: Path, before: str, after: str, rounds: list[list[str]]) -> str | None:
         """Plant a fault in the process that waits; None where it cannot be planted there."""
-        self._asked.send((file, before, after, [test for tests in rounds for test in tests]))
+        self._asked.send((file, before, after, list(dict.fromkeys(chain(*rounds)))))
         return self._asked.recv()
 
     def _wait_with(self, tests: list[str]) -> None:

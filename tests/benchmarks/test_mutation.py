@@ -28,6 +28,7 @@ def larger(a: "int", b: int = 1) -> int | None:
     raise ValueError(f"{a + 1}")
 
 def name() -> str:
+    torch.manual_seed(0)
     return "a" + "b"
 '''
 
@@ -43,7 +44,7 @@ def test_a_fault_is_one_change_and_never_in_types_messages_or_texts(tmp_path):
         (13, "a > b -> a >= b"),
         (14, "return a + b -> return None"),
         (14, "a + b -> a - b"),
-        (18, "return 'a' + 'b' -> return None"),
+        (19, "return 'a' + 'b' -> return None"),
     ]
     sound = ast.unparse(ast.parse(CODE)).splitlines()
     for mutant in found:
@@ -128,3 +129,8 @@ def test_of_many_tests_the_fastest_run_file_by_file_and_then_the_others_beside_t
     assert calls.within(["b::2"], 6.0) == ["b::2"], "one at least"
     assert calls.within([], 6.0) == []
     assert calls.beside(calling) == ["b::3"]
+
+
+def test_tests_that_go_deepest_into_a_file_come_first():
+    calls = Calls({"a.py:1": ["t::1", "t::2"], "a.py:5": ["t::2"], "b.py:1": ["t::1"] * 3})
+    assert calls.deepest("a.py", ["t::1", "t::2"]) == ["t::2", "t::1"]
