@@ -116,6 +116,24 @@ def test_each_cause_is_explained(name: str) -> None:
     assert "\nproved: " in told or CAUSES[name].benign or CAUSES[name].leftover
 
 
+def test_an_explanation_tells_what_a_cause_needs_brings_about_and_is_confused_with() -> None:
+    told = dict(line.split(": ", 1) for line in explain("misscaled_target").splitlines()[1:])
+    assert list(told) == [
+        *("found", "proved", "at a low dose", "needs", "confused with", "brings about"),
+    ]
+    assert "learning_rate_too_low" in told["confused with"]
+    assert "learning_rate_too_high" in told["brings about"].split(", ")
+    assert "misscaled_target" not in told["brings about"].split(", "), "it does not explain itself"
+    by_trial = dict(line.split(": ", 1) for line in explain("learning_rate_too_low").splitlines())
+    assert by_trial["proved"] == "The trial that finds it is the proof."
+    assert "at a low dose" not in by_trial
+    benign = next(name for name, cause in CAUSES.items() if cause.benign)
+    assert explain(benign).endswith("alarm: Never: there is nothing to repair.")
+    assert "alarm:" not in explain("misscaled_target")
+    free = next(name for name, cause in CAUSES.items() if not cause.needs)
+    assert "\nneeds:" not in explain(free)
+
+
 def test_a_cause_that_does_not_exist_is_answered_with_those_that_do() -> None:
     with pytest.raises(ValueError, match=r"one of .*dead_input.*got 'dead'"):
         explain("dead")

@@ -44,6 +44,30 @@ def test_memory_over_time_leaves_the_random_state_alone() -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
+def test_of_several_outputs_one_direction_is_drawn_unless_more_are_asked_for() -> None:
+    def function(x: Tensor) -> Tensor:
+        return x.flatten(1)
+
+    x = torch.ones(1, 3, 2)
+    one, two = (memory_over_time(function, x, probes=n) for n in (1, 2))
+    assert torch.equal(memory_over_time(function, x), one)
+    assert not torch.equal(one, two)
+    many = memory_over_time(function, x, probes=4000)
+    torch.testing.assert_close(many, torch.full((3,), 2**0.5).double(), rtol=0.05, atol=0)
+    assert not torch.equal(one, memory_over_time(function, x, seed=1))
+
+
+def test_of_a_time_axis_the_last_step_is_taken_and_of_another_all() -> None:
+    def steps(x: Tensor) -> Tensor:
+        return x[..., :1].cumsum(1)
+
+    found = memory_over_time(lambda x: x[..., :1] * 2, torch.ones(1, 3, 2))
+    assert found.tolist() == pytest.approx([0.0, 0.0, float(found[-1])])
+    assert float(found[-1]) > 0
+    assert (memory_over_time(steps, torch.ones(1, 3, 2)) > 0).all()
+    assert (memory_over_time(lambda x: x[:, :2], torch.ones(1, 3, 2))[:2] > 0).all()
+
+
 def test_reach_counts_back_to_the_earliest_step_that_matters() -> None:
     assert reach(torch.tensor([1.0, 0.0, 0.0, 1.0])) == 4
     assert reach(torch.tensor([0.0, 1e-7, 1e-5, 1.0])) == 2

@@ -38,6 +38,22 @@ def test_price_metrics_equal_hand_computed_values():
     assert scores["baseline"]["directional_accuracy"] == pytest.approx(0.5)
 
 
+def test_a_direction_is_that_of_the_move_from_the_last_price():
+    metrics = PriceMetrics()
+    metrics.update(
+        preds=torch.tensor([[8.0], [22.0], [19.0], [22.0]]),
+        last_price=torch.tensor([[9.0], [21.0], [20.0], [21.0]]),
+        price=torch.tensor([[7.0], [20.0], [21.0], [23.0]]),
+    )
+    scores = metrics.compute()  # down and up are right, up and down are wrong
+    assert scores["model"]["directional_accuracy"] == 0.5
+    assert scores["baseline"]["directional_accuracy"] == 0.5
+    metrics.reset()
+    metrics.update(*(torch.tensor([[price]]) for price in (8.0, 9.0, 7.0)))
+    assert metrics.compute()["model"]["directional_accuracy"] == 1.0
+    assert metrics.compute()["baseline"]["directional_accuracy"] == 0.0
+
+
 @pytest.mark.parametrize("scale", [1e-12, 1e-7, 1e-3, 1.0, 1e6])
 def test_the_percentage_error_does_not_depend_on_the_size_of_the_price(scale):
     metrics = PriceMetrics()

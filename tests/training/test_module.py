@@ -93,6 +93,23 @@ def test_losses_are_logged_at_every_nth_step_and_at_no_other(trainer):
     assert float(fit.callback_metrics["train/aux_loss"]) == 5
 
 
+def test_the_bar_shows_the_losses_and_the_skill_of_a_validation_and_nothing_of_a_test(trainer):
+    fit, module = trainer(log_every_n_steps=1, num_sanity_val_steps=0), module_of()
+    fit.fit(module, loader([0], [3]), loader([0, 1, 2], [3]))
+    assert {"train/loss", "val/loss", "val/skill"} <= set(fit.progress_bar_metrics)
+    assert "val/mae" not in fit.progress_bar_metrics
+    test = trainer()
+    test.test(module, loader([0, 1]), verbose=False)
+    assert not [name for name in test.progress_bar_metrics if name.startswith("test/")]
+
+
+def test_a_checkpoint_holds_the_settings_and_a_logger_gets_none_of_them():
+    made = RegressionModule(Line(1.0), None, None, hyperparameters={"config": {"lr": 0.1}})
+    assert dict(made.hparams) == {"config": {"lr": 0.1}}
+    assert made._log_hyperparams is False
+    assert dict(module_of().hparams) == {}
+
+
 def test_without_a_prior_no_penalty_is_logged(trainer):
     fit = trainer(log_every_n_steps=1)
     fit.fit(module_of(), loader([0], [3]))

@@ -1,6 +1,7 @@
 """What a remedy is worth: small doses are named where they hurt, and only there."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from src.diagnostics import Diagnosis, TrainingContext, diagnose
 from src.diagnostics.causes.gain import goes_round
-from src.diagnostics.causes.harm import Course, Worth
+from src.diagnostics.causes.harm import Course, Judge, Worth
 from src.diagnostics.symptoms.replay import as_found
 
 Batches = list[tuple[Tensor, Tensor]]
@@ -55,6 +56,17 @@ def test_harm_is_the_loss_over_that_under_the_remedy_and_no_more_than_there_was(
     assert Worth(Course(9.0, math.inf), Course(1.0, 0.5), 60).harm == pytest.approx(2.0)
     assert Worth(Course(1.0, 0.6), Course(1.0, math.inf), 60).harm == 0.0
     assert Worth(Course(-1.0, -2.0), Course(-1.0, -4.0), 60).harm == 0.0
+
+
+@pytest.mark.parametrize(
+    ("count", "held_out"), [(1, []), (2, [1]), (3, [2]), (4, [3]), (9, [3, 7]), (12, [3, 7, 11])]
+)
+def test_every_fourth_batch_is_judged_on_and_of_fewer_the_last(
+    count: int, held_out: list[int]
+) -> None:
+    judge = Judge(SimpleNamespace(batches=[None] * count))  # type: ignore[arg-type]
+    assert judge.held_out == held_out
+    assert judge.learnt == [i for i in range(count) if i not in held_out]
 
 
 def test_a_loss_that_is_next_to_nothing_either_way_does_no_harm() -> None:

@@ -230,6 +230,8 @@ def test_all_features_are_misscaled_beyond_a_thousand_and_below_a_ten_thousandth
     assert [c.evidence["columns"] for c in found] == ([columns] if columns else [])
     for candidate in found:
         assert candidate.evidence["median_size"] == pytest.approx(size)
+        ends = (candidate.evidence["largest_ratio"], candidate.evidence["smallest_ratio"])
+        assert ends == (1.0, 1.0), "among themselves they are alike"
 
 
 @pytest.mark.parametrize(

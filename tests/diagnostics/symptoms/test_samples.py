@@ -1,12 +1,19 @@
 """Samples that mix, and state that stays, on batches small enough to follow by hand."""
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from src.diagnostics.isolation import untouched
+from src.diagnostics.symptoms.playback import Call
 from src.diagnostics.symptoms.samples import (
+    SAME,
+    _change,
+    _mixes,
+    _relative,
     find_carried,
     find_mixing,
+    is_same,
     sample_axes,
     stays_apart,
     with_other_neighbours,
@@ -59,6 +66,44 @@ def test_a_mean_over_the_batch_mixes_and_one_over_features_does_not() -> None:
     found = mixing(lambda x: x - x.mean(0), batch)
     assert found is not None
     assert (found.module, found.function) == ("", "sub")  # the mean itself has no samples left
+
+
+def returned(*outputs: Tensor, function: str = "f", module: str = "m") -> Call:
+    return Call(function, module, 0, (), {}, outputs, "")
+
+
+def test_a_call_mixes_if_nothing_of_the_sample_stays_and_both_plays_made_it() -> None:
+    one = torch.arange(6.0).reshape(3, 2)
+    others = one + torch.tensor([[1.0], [0.0], [1.0]])  # the second sample stays as it was
+    assert not _mixes(returned(one), returned(others), 3, 1)
+    assert _mixes(returned(one), returned(one + 1), 3, 1)
+    assert not _mixes(returned(one), returned(one + 1, function="g"), 3, 1)
+    assert not _mixes(returned(one), returned(one + 1, module="n"), 3, 1)
+    assert not _mixes(returned(one, one), returned(one + 1, others), 3, 1), "one part stays"
+    assert not _mixes(returned(one[:, :1].T), returned(one[:, :1].T + 1), 4, 1), "no axis fits"
+
+
+def test_a_change_is_the_least_over_the_axes_that_fit_relative_to_the_largest_entry() -> None:
+    one = torch.arange(6.0).reshape(3, 2)
+    moved = one + torch.tensor([[9.0, 9.0], [1.0, 0.5], [9.0, 9.0]])
+    assert _change(returned(one), returned(moved), 3, 1) == pytest.approx(1.0 / 5.0)
+
+
+def test_two_outputs_differ_by_their_largest_difference_over_the_largest_entry() -> None:
+    one = torch.tensor([1.0, -4.0])
+    assert _relative(one, one + torch.tensor([0.0, 1.0])) == 0.25
+    assert _relative(one, one.clone()) == 0.0
+    assert _relative(one, one[:1]) == float("inf")
+    assert _relative(one[:0], one[:0]) == 0.0
+    assert _relative(torch.tensor([float("nan")]), torch.tensor([float("nan")])) == 0.0
+
+
+def test_rounding_is_no_difference_and_a_shape_is() -> None:
+    one = torch.tensor([1.0, 100.0])
+    assert is_same(one, one + torch.tensor([0.0, 0.5 * 100 * SAME]))
+    assert not is_same(one, one + torch.tensor([2 * 100 * SAME, 0.0]))
+    assert not is_same(one, one[:1])
+    assert is_same(one[:0], one[:0])
 
 
 def test_a_softmax_names_the_dimension_of_the_batch() -> None:
@@ -131,3 +176,42 @@ class Windowed(nn.Module):
 def test_windows_that_are_drawn_from_the_samples_are_no_mixing() -> None:
     batch = torch.randn(4, 40, generator=torch.Generator().manual_seed(0))
     assert find_mixing(Windowed(), batch, lambda model, series: model(series)) is None
+
+
+def test_what_is_left_with_a_graph_and_stops_the_next_batch_is_carried_and_stuck() -> None:
+    class Adds(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear, self.last = nn.Linear(3, 2), None
+            self.calm = torch.ones(2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out = self.linear(x)
+            self.last = out if self.last is None else self.last + out
+            return self.last
+
+    model, batch = Adds(), torch.randn(6, 3)
+    model(torch.randn(5, 3))  # of another size: the two cannot be added
+    with untouched(model):
+        found = find_carried(model, [batch, batch], total)
+    assert found is not None
+    assert (found.module, found.attribute, found.kind) == ("", "last", "Adds")
+    assert (found.attached, found.cured, found.stuck) == (True, True, True)
+    assert "size" in found.error
+
+
+def test_an_error_that_no_state_explains_is_the_models_own() -> None:
+    class Breaks(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(3, 2)
+            self.kept = self.linear(torch.ones(1, 3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.linear(x) @ torch.ones(5, 1)
+
+    model = Breaks()
+    kept = model.kept
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        find_carried(model, [torch.randn(6, 3)] * 2, total)
+    assert model.kept is kept
