@@ -1,13 +1,15 @@
 import math
 import re
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from src.reporting import load_runs
-from src.reporting.comparison import compare
-from src.reporting.statistics import diebold_mariano
+from src.reporting.comparison import _with_recipes, compare
+from src.reporting.groups import Group
+from src.reporting.statistics import diebold_mariano, estimate
 from src.reporting.tables import days, differences, effects, ranking
 from src.reporting.verdict import verdict
 from tests.reporting.fabricate import LAST, PRICE, fabricate
@@ -453,6 +455,19 @@ def test_where_the_metric_itself_ranks_the_higher_accuracy_is_first(tmp_path):
             fabricate(tmp_path, config={"data": {"target": target}}, seed=seed, test=test)
     accurate = compared(tmp_path, "test/directional_accuracy").groups[0]
     assert (accurate.label, accurate.criterion.mean) == ("target=log_return", 0.6)
+
+
+def test_a_groups_p_counts_the_pairs_of_those_that_have_a_rank():
+    nothing = estimate([])
+
+    def group(label, rank, p=None):
+        test = None if p is None else SimpleNamespace(p_value=p)
+        return Group(label, {}, 1, nothing, nothing, 1.0, rank, recipe_to_best=test)
+
+    ranked = [group("a", 1), group("b", 2, 0.01), group("c", 3, 0.5), group("d", 4)]
+    found = [g.recipe_p for g in _with_recipes([*ranked, group("failed", None)])]
+    assert found[1:3] == [pytest.approx(6 * 0.01), 1.0]
+    assert all(math.isnan(found[n]) for n in (0, 3, 4))
 
 
 def test_recipes_are_adjusted_for_all_pairs(tmp_path):

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from src.reporting import load_runs
-from src.reporting.runs import death
+from src.reporting.runs import _facts, death
 from tests.reporting.fabricate import fabricate
 
 
@@ -47,6 +47,13 @@ def test_what_only_watches_a_run_or_names_it_is_no_column(tmp_path):
         fabricate(tmp_path, seed=seed, config=config)
     dotted = [name for name in load_runs(tmp_path).columns if "." in name]
     assert dotted == ["trainer.max_epochs"]
+
+
+def test_options_of_what_only_watches_or_of_hydra_itself_are_no_choice():
+    watching = dict.fromkeys(("experiment", "debug", "logger", "trainer", "callbacks"), "x")
+    choices = {"pooling": "mean", "hydra/launcher": "joblib", "hydra/sweeper": "basic"}
+    assert _facts({"choices": choices | watching}) == {"pooling": "mean"}
+    assert _facts({}) == {}
 
 
 def test_a_diagnosis_without_alarms_is_healthy_and_none_at_all_is_unknown(tmp_path):
