@@ -13,6 +13,7 @@ folder. A fault that no test notices is a survivor.
 """
 
 import argparse
+import math
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -80,13 +81,30 @@ def _line(room: str, found: dict[str, Any]) -> str:
 def _table(result: dict[str, Any]) -> list[str]:
     rooms = result["rooms"]
     rows: list[tuple[str, ...]] = [
-        (room, str(one["mutants"]), str(one["killed"]), _percent(one["score"]))
+        (room, str(one["mutants"]), str(one["killed"]), _percent(one["score"]), interval_of(one))
         for room, one in rooms.items()
     ]
-    total = [sum(one[key] for one in rooms.values()) for key in ("mutants", "killed")]
-    score = total[1] / total[0] if total[0] else None
-    rows.append(("all", *map(str, total), _percent(score)))
-    return markdown_rows(("room", "faults", "noticed", "score"), rows)
+    total = {key: sum(one[key] for one in rooms.values()) for key in ("mutants", "killed")}
+    score = total["killed"] / total["mutants"] if total["mutants"] else None
+    rows.append(("all", *map(str, total.values()), _percent(score), interval_of(total)))
+    return markdown_rows(("room", "faults", "noticed", "score", "95% interval"), rows)
+
+
+def interval_of(found: dict[str, Any]) -> str:
+    """Return what share of all faults of a room the tests may notice, given a sample.
+
+    Source: Wilson, Journal of the American Statistical Association 22 (1927).
+
+    >>> interval_of({"mutants": 20, "killed": 18}), interval_of({"mutants": 0, "killed": 0})
+    ('70% to 97%', '-')
+    """
+    n, share, z = found["mutants"], found["killed"] / max(found["mutants"], 1), 1.96
+    if not n:
+        return "-"
+    middle = share + z * z / (2 * n)
+    off = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    low, high = ((middle + sign * off) / (1 + z * z / n) for sign in (-1, 1))
+    return f"{low:.0%} to {high:.0%}"
 
 
 def _percent(score: float | None) -> str:
