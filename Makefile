@@ -30,7 +30,7 @@ train: setup ## Train the transformer with pooling on 20 years of S&P 500 bars
 sweep: setup-dev ## Which pooling, which norm? 4 x 2 x 3 seeds and a report; RESUME=true goes on
 	$(BIN)/python -m src.train -m sweep=poolings hydra/launcher=joblib sweep.resume=$(or $(RESUME),false)
 
-claims: setup-dev ## Settle the 17 claims: 751 runs, two hours by estimate; RESUME=true goes on
+claims: setup-dev ## Settle the 17 claims: 746 runs, two hours by estimate; RESUME=true goes on
 	$(BIN)/python -m src.train -m sweep=claims log_dir=lightning_logs/claims hydra/launcher=joblib sweep.resume=$(or $(RESUME),false)
 	$(BIN)/python -m benchmarks.claims lightning_logs/claims
 

@@ -140,7 +140,7 @@ CLAIMS = (
         "features alive, at each learning rate that has both. Confirmed if the interval of the "
         "difference lies above 10 points, refuted if below 1. The first layer is linear, so that "
         "its dead rows are told beside.",
-        ("shock", "shock_fast", "shock_huge", "healthy", "healthy_fast"),
+        ("shock", "shock_fast", "shock_faster", "shock_huge", "healthy", "healthy_fast"),
         layers.c8,
         "losses.png",
     ),
@@ -187,7 +187,7 @@ CLAIMS = (
         "the key third over that of the larger other one, and how far forecasts move if the third "
         "is raised by 1, over what another third does. Refuted if the one is below 1e-4 and the "
         "other below 1e-2 in every run; confirmed if the gradient is above 1e-2 in every run.",
-        ("healthy", "healthy_fast", "shock", "shock_fast", "shock_huge"),
+        ("healthy", "healthy_fast", "shock", "shock_fast", "shock_faster", "shock_huge"),
         layers.c12,
     ),
     Claim(

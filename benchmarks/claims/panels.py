@@ -86,15 +86,16 @@ def draw_zeros(axes: Axes, curves: Mapping[str, Curve]) -> None:
 def draw_cures(axes: Axes, cures: Sequence[Cure]) -> None:
     """Draw each remedy's change of zeros over its change of the loss."""
     shown = [cure for cure in cures if np.isfinite(cure.loss.mean)]
-    reach = max([abs(cure.loss.mean) for cure in shown], default=1.0) * 1.35
+    ends = [end for cure in shown for end in (cure.loss.mean, cure.loss.low, cure.loss.high)]
+    reach = 1.1 * float(np.nanmax(np.abs(ends), initial=1e-9))  # no interval is cut
     axes.axhspan(-0.75, -0.10, xmin=0.5, color=WORDS[COSMETIC], alpha=0.07, linewidth=0)
     axes.axhspan(-0.75, -0.10, xmax=0.5, color=WORDS[CURE], alpha=0.07, linewidth=0)
     axes.axvline(0, color=GREY, linewidth=1)
     axes.axhline(-0.10, color=GREY, linewidth=1, linestyle=":")
     corner: dict[str, Any] = {"fontsize": 9, "style": "italic", "transform": axes.transAxes}
-    gone = "zeros gone, loss not lower:\ncosmetic, or repair without gain"
+    gone = "zeros down by 10 points, loss not lower:\ncosmetic, or repair without gain"
     axes.text(0.98, 0.02, gone, ha="right", **corner)
-    axes.text(0.02, 0.02, "zeros gone, loss lower:\ncure", ha="left", **corner)
+    axes.text(0.02, 0.02, "zeros down, loss lower:\ncure", ha="left", **corner)
     for cure in shown:
         colour = WORDS.get(cure.word, GREY)
         axes.errorbar(

@@ -71,8 +71,12 @@ def test_the_committed_page_and_the_readme_say_what_the_committed_runs_say(tmp_p
     text = (tmp_path / "claims.md").read_text()
     assert text == (ROOT / "docs" / "claims.md").read_text()
     verdicts = text.partition("they stand at: **")[2].partition("**")[0]
-    assert verdicts.endswith("cannot tell")
-    assert verdicts in " ".join((ROOT / "README.md").read_text().split())
+    assert verdicts.startswith("1 confirmed, ")
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert verdicts in readme
+    runs = f"{json.loads((tmp_path / 'claims' / 'meta.json').read_text())['runs']} runs"
+    assert f"in {runs} on bars" in readme
+    assert f"the 17 claims: {runs}" in (ROOT / "Makefile").read_text()
 
 
 def test_the_page_is_rebuilt_from_its_files_without_torch(page):
