@@ -1,6 +1,8 @@
 """A training that goes on calmly has tried its rate itself: no copy is trained for it."""
 
+import math
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 from src.diagnostics import diagnose
+from src.diagnostics.causes import rates
 from src.diagnostics.causes.courses import Courses
 from src.diagnostics.causes.harm import Course, Judge, Worth
 from src.diagnostics.symptoms.symptoms import TrainingContext
@@ -130,3 +133,87 @@ def test_a_low_rate_that_has_got_by_now_where_a_higher_one_would_is_not_too_low(
 
     assert [f.cause for f in trained_on(noisy, 2e-4, 30).alarms] == ["learning_rate_too_low"]
     assert not trained_on(noisy, 2e-4, 1000).alarms
+
+
+def courses_of(ends, start=1.0, batches=2, steps=8):
+    """Return an experiment whose copies end at a loss for each rate; 0 is that of the start.
+
+    All but the last two of eight steps are far off, and do not count.
+    """
+
+    def losses(rates, fresh, steps):
+        end = ends[rates[0]] if rates[0] else start
+        return [end] * steps if not rates[0] else [7.0 * start] * (steps - 2) + [end, end]
+
+    def evidence(before, after, at_start, steps):
+        return {"before": before, "after": after, "loss_at_start": at_start, "steps": steps}
+
+    courses = SimpleNamespace(
+        rates=[1.0], affordable_steps=steps, losses=losses, rate_evidence=evidence
+    )
+    return SimpleNamespace(courses=courses, batches=[None] * batches)
+
+
+@pytest.mark.parametrize(
+    ("ends", "factor"),
+    [
+        ({1.0: 5.0, 0.1: 0.5}, 0.1),
+        ({1.0: 5.0, 0.1: 4.0, 0.01: 0.5}, 0.01),  # the mildest that learns is named
+        ({1.0: 5.0, 0.1: 4.0, 0.01: 4.0, 1e-4: 0.5}, 1e-4),
+        ({1.0: math.nan, 0.1: 0.5}, 0.1),
+        ({1.0: 0.76, 0.1: 0.5}, 0.1),
+        ({1.0: 0.75, 0.1: 0.5}, None),  # half as high again, and no more
+        ({1.0: 0.89, 0.1: 0.8, 0.01: 0.1}, None),  # what learns at its rate has one ten times off
+        ({1.0: 0.91, 0.1: 0.8, 0.01: 0.1}, 0.01),
+        ({1.0: 5.0, 0.1: 2.0, 0.01: 1.5, 1e-4: 1.1}, None),  # no calmer one learns either
+        ({1.0: 0.029, 0.1: 0.001}, None),  # next to nothing is left
+        ({1.0: 0.05, 0.1: 0.025}, None),  # and the gain is next to nothing
+        ({1.0: -1.0, 0.1: -2.0}, None),  # a loss below zero has no share
+    ],
+)
+def test_a_rate_is_too_high_where_a_calmer_one_ends_far_lower_on_the_batches_learnt(ends, factor):
+    found = rates._on_batches_learnt(courses_of(ends))
+    assert len(found) == (factor is not None)
+    for candidate in found:
+        assert candidate.confirmed
+        assert candidate.remedy == f"Lower the learning rate, for example to {factor:.1g}."
+        told = {"after": ends[factor], "loss_at_start": 1.0, "steps": 8}
+        assert candidate.evidence == pytest.approx({"before": ends[1.0], **told}, nan_ok=True)
+
+
+@pytest.mark.parametrize("start", [0.0, -1.0, math.inf, math.nan])
+def test_of_a_start_that_is_no_positive_number_nothing_is_said(start):
+    assert rates._on_batches_learnt(courses_of({1.0: 5.0, 0.1: 0.5}, start)) == []
+
+
+def test_the_last_quarter_of_the_steps_counts_or_a_round_of_the_batches():
+    ends = {1.0: 5.0, 0.1: 0.5, 0.01: 0.5, 1e-4: 0.5}
+    assert rates._on_batches_learnt(courses_of(ends, batches=4)) == [], "two of four are far off"
+    assert rates._on_batches_learnt(courses_of(ends, batches=1))
+
+
+@pytest.mark.parametrize(
+    ("moved", "here", "usual", "confirmed"),
+    [(1e-7, 0.9, 0.5, True), (1e-7, 0.5, 0.9, False), (0.0, 0.9, 0.5, True)],
+)
+def test_a_rate_that_moves_nothing_is_raised_to_what_is_usual(moved, here, usual, confirmed):
+    def losses(rates, fresh, steps=None):
+        assert not fresh
+        asked.append(rates[0])
+        return [1.0, 1.0, here if rates[0] == 1e-3 else usual]
+
+    asked = []
+    courses = SimpleNamespace(
+        rates=[1e-3],
+        first_steps=(moved, moved / 2),
+        losses=losses,
+        rate_evidence=lambda *numbers: {"numbers": numbers},
+    )
+    (found,) = rates._at_usual_rate(SimpleNamespace(courses=courses, batches=[None]))
+    factor = 1e-3 / max(moved, 1e-12)
+    assert asked == [1e-3, pytest.approx(1e-3 * factor)]
+    assert found.confirmed is confirmed
+    assert found.remedy == f"Raise the learning rate, for example to {1e-3 * factor:.1g}."
+    assert found.evidence == {"numbers": (here, usual, 1.0, rates.TRIAL_STEPS)}
+    courses.losses = lambda rates, fresh: [math.nan]
+    assert rates._at_usual_rate(SimpleNamespace(courses=courses, batches=[None])) == []
