@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from src.reporting.days import daily_losses, read_forecasts
+from src.reporting.days import daily_losses, read_forecasts, step_of
 from src.reporting.losses import METRICS
 from tests.reporting.fabricate import DAYS, fabricate, write_forecasts
 
@@ -82,3 +82,32 @@ def test_losses_of_variances_and_directions_by_hand():
     log_losses = METRICS["test/log_loss"].daily(shares, shares, rose)
     np.testing.assert_allclose(log_losses, [-np.log(0.75), -np.log(0.25)])
     assert METRICS["test/accuracy"].daily(shares, shares, rose).tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "name"),
+    [
+        (59, "bar"),
+        (60, "minute"),
+        (61, "bar"),
+        (3600, "hour"),
+        (3601, "bar"),
+        (69_120, "day"),
+        (69_119, "bar"),
+        (4 * 86_400, "day"),
+        (4 * 86_400 + 1, "bar"),
+        (5 * 86_400, "week"),
+        (5 * 86_400 - 1, "bar"),
+        (9 * 86_400, "week"),
+        (26 * 86_400, "month"),
+        (33 * 86_400, "month"),
+        (33 * 86_400 + 1, "bar"),
+    ],
+)
+def test_a_step_is_named_by_the_usual_distance_between_days(seconds, name):
+    steps = np.array([0, seconds, 2 * seconds, 9 * seconds], dtype="timedelta64[s]")
+    assert step_of(np.datetime64("2020-01-01", "s") + steps) == name
+
+
+def test_one_day_has_no_distance_and_is_called_a_day():
+    assert step_of(np.array(["2020-01-01"], dtype="datetime64[s]")) == "day"

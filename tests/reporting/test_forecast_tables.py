@@ -2,7 +2,7 @@
 
 import pytest
 
-from src.reporting.forecast_tables import forecast_table
+from src.reporting.forecast_tables import forecast_csv, forecast_table
 from tests.reporting.test_run_tables import cells
 
 
@@ -60,3 +60,64 @@ def test_without_calibration_there_is_no_interval_and_it_is_said():
 def test_a_small_price_has_six_digits(price, shown):
     _, ((_, _, model, _, _),) = cells(forecast_table(forecasts(forecast(None, price))))
     assert model == shown
+
+
+def outcome(kind, baseline, predicted, came, **more):
+    names = {
+        "volatility": ("last_variance", "variance", "predicted_variance"),
+        "direction": ("base_rate", "rose", "predicted_probability"),
+    }[kind]
+    values = dict(zip(names, (baseline, came, predicted), strict=True))
+    return {"last_day": "2020-01-02", "baseline": baseline, "interval": None, **values, **more}
+
+
+def test_a_direction_is_shown_as_shares_beside_the_base_rate_and_without_a_change():
+    rows = [outcome("direction", 0.525, 0.6, 1.0), outcome("direction", 0.525, 0.4, None)]
+    table = forecast_table({"level": None, "forecasts": rows, "target": "direction", "horizon": 5})
+    assert table.title == (
+        "Forecasts for the following 5 days: probability that the last close lies above"
+    )
+    headings, shown = cells(table)
+    assert headings[2:] == ["model", "what came"]
+    assert [row[1:] for row in shown] == [["52.5%", "60.0%", "100.0%"], ["52.5%", "40.0%", ""]]
+    assert str(table.caption) == (
+        "base rate: the share of windows that rose in the run's training part."
+    )
+
+
+@pytest.mark.parametrize(
+    ("a_year", "unit", "shown"), [(252, "% a year", "15.9"), (None, "% a bar", "1")]
+)
+def test_a_variance_is_shown_as_a_volatility_of_a_year_or_of_a_bar(a_year, unit, shown):
+    made = {"level": 0.9, "coverage": {"test": 0.875, "windows": 40}, "target": "volatility"}
+    rows = [
+        outcome("volatility", 1e-4, 4e-4, 1e-4, interval=[1e-4, 9e-4]),
+        outcome("volatility", 1e-4, 4e-4, 16e-4, interval=[1e-4, 9e-4]),
+    ]
+    table = forecast_table({**made, "forecasts": rows, "bars_a_year": a_year})
+    assert table.title == f"Forecasts for the following day: volatility, {unit}"
+    headings, found = cells(table)
+    assert headings[2:] == ["model", "0.9 interval", "what came"]
+    assert found[0][1] == found[0][4] == shown
+    assert float(found[0][2]) == pytest.approx(2 * float(shown), rel=0.01)
+    assert str(table.caption).splitlines() == [
+        "On the run's test part the 0.9 interval held on 87.5% of 40 days.",
+        "On the 2 forecasts here whose outcome is known, on 50.0%.",
+    ]
+
+
+def test_intervals_of_the_models_own_are_said_to_be():
+    table = forecast_table({"level": 0.8, "coverage": None, "forecasts": [forecast(None)]})
+    assert str(table.caption) == (
+        "The interval is the model's own; its coverage is in the run's report."
+    )
+
+
+def test_a_file_has_the_columns_of_its_target_and_nothing_where_nobody_knows():
+    quantiles = {"0.1": 0.5e-4, "0.9": 12345678901.0}
+    row = outcome("volatility", 1e-4, 4e-4, None, ticker="A,B", step=2, quantiles=quantiles)
+    text = forecast_csv({"target": "volatility", "forecasts": [row]})
+    assert text.splitlines() == [
+        "ticker,last_day,step,last_variance,variance,predicted_variance,low,high,q0.1,q0.9",
+        '"A,B",2020-01-02,2,0.0001,,0.0004,,,5e-05,1.23456789e+10',
+    ]
