@@ -51,8 +51,8 @@ HISTORY = 256
 """Measurements and losses kept in memory."""
 
 _REMEMBERED = (
-    *("diagnosis", "alerts", "measurements", "history", "_first_weight", "_num_batches_seen"),
-    *("_losses", "_first", "_windows", "_suspects", "_examined", "_replays"),
+    *("diagnosis", "alerts", "measurements", "history", "_first_weight", "_first_gradient"),
+    *("_num_batches_seen", "_losses", "_first", "_windows", "_suspects", "_examined", "_replays"),
 )
 
 

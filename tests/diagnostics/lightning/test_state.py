@@ -3,11 +3,13 @@ from collections import deque
 import pytest
 import torch
 
+from src.callbacks import GradientHealth
 from src.diagnostics.findings import Diagnosis, Finding
 from src.diagnostics.lightning.callback import History
 from src.diagnostics.lightning.state import from_state, to_state
 from src.diagnostics.measuring.counts import GradientStats, Measurement
 from src.diagnostics.measuring.suspicion import Suspicion, SuspicionWindows
+from tests.diagnostics.lightning.small_modules import DEAD, Plain, fit
 
 STATS = GradientStats(6, 5, 1, 0.1, 0.25, None)
 SPARSE = GradientStats(4, 4, 0, 2.0, 1.0, 2)
@@ -59,3 +61,14 @@ def test_windows_of_measurements_come_back_with_what_they_have_seen(tmp_path):
 def test_what_is_no_plain_value_is_refused():
     with pytest.raises(TypeError, match="a checkpoint cannot hold a object"):
         to_state({"a": object()})
+
+
+def test_a_run_that_goes_on_reports_what_it_measured_before(tmp_path):
+    health = GradientHealth(every_n_steps=1, details_every_n_steps=1)
+    fit(Plain(), [health], tmp_path)
+    torch.save(health.state_dict(), tmp_path / "state")
+    other = GradientHealth(every_n_steps=1, details_every_n_steps=1)
+    other.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
+    other.on_fit_start(None, Plain())
+    assert other.report() == health.report()
+    assert other.report()["gradient_history"]["dead"]["columns"] == list(DEAD)
