@@ -30,11 +30,11 @@ train: setup ## Train the transformer with pooling on 20 years of S&P 500 bars
 sweep: setup-dev ## Which pooling, which norm? 4 x 2 x 3 seeds and a report; RESUME=true goes on
 	$(BIN)/python -m src.train -m sweep=poolings hydra/launcher=joblib sweep.resume=$(or $(RESUME),false)
 
-claims: setup-dev ## Settle the 17 claims: 746 runs, two hours by estimate; RESUME=true goes on
+claims: setup-dev ## Settle the 17 claims: 746 runs, 6.4 hours summed over runs, two at a time; RESUME=true goes on
 	$(BIN)/python -m src.train -m sweep=claims log_dir=lightning_logs/claims hydra/launcher=joblib sweep.resume=$(or $(RESUME),false)
 	$(BIN)/python -m benchmarks.claims lightning_logs/claims
 
-claims-quick: setup-dev ## The direction of each verdict in some twenty minutes
+claims-quick: setup-dev ## The direction of each verdict: 189 runs, some forty minutes of processor time
 	$(BIN)/python -m src.train -m sweep=claims_quick log_dir=lightning_logs/claims_quick hydra/launcher=joblib sweep.resume=$(or $(RESUME),false)
 	$(BIN)/python -m benchmarks.claims lightning_logs/claims_quick --out lightning_logs/claims_quick
 
