@@ -28,6 +28,9 @@ COMPUTED: dict[type[ast.operator], type[ast.operator]] = {
     ast.Pow: ast.Mult,
 }
 
+SAID = frozenset({"strict", "repr", "fontsize", "linewidth", "alpha", "pad", "figsize", "dpi"})
+"""Arguments that change nothing but looks, or say, as of zip, that lengths are equal."""
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -108,8 +111,8 @@ def _idle(node: ast.AST) -> list[ast.AST]:
         return [node.annotation] if node.annotation else []
     if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
         return [node]
-    if isinstance(node, ast.keyword) and node.arg == "strict":
-        return [node]  # of zip: says that lengths are equal
+    if isinstance(node, ast.keyword) and node.arg in SAID:
+        return [node]
     if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("manual_seed", "seeded")):
         return [node]  # which random numbers are drawn is nobody's business
     is_message = isinstance(node, ast.JoinedStr | ast.Raise)

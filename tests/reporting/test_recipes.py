@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from src.reporting.recipes import compare_recipes
+from src.reporting.recipes import _long_run_variance, compare_recipes
 from src.reporting.statistics import confidence_set, holm, pairs
 
 
@@ -101,3 +101,22 @@ def test_a_recipe_that_is_worse_is_found():
         losses[1:] += 2.0
         found += distinguished(losses) == 3
     assert found >= 18
+
+
+@pytest.mark.parametrize(
+    ("days", "horizon", "lags"), [(5, 1, 2), (5, 4, 3), (5, 9, 4), (200, 1, 4)]
+)
+def test_days_hang_together_over_as_many_lags_as_there_are_data_and_steps(days, horizon, lags):
+    x = np.cumsum(np.random.default_rng(0).normal(size=days))
+    off = x - x.mean()
+    total = sum(off**2)
+    for lag in range(1, lags + 1):
+        total += 2 * (1 - lag / (lags + 1)) * sum(off[n] * off[n - lag] for n in range(lag, days))
+    independent = sum(off**2) / (days - 1)
+    expected = max(total / (days - 1), independent)
+    assert _long_run_variance(x, horizon) == pytest.approx(expected)
+
+
+def test_days_that_swing_are_taken_as_independent():
+    x = np.array([1.0, -1.0] * 20)
+    assert _long_run_variance(x) == pytest.approx(40 / 39)

@@ -93,6 +93,7 @@ def test_options_are_shown_by_group_with_todays_marked_and_misfits_left_blank():
         ["pooling", "mean", "50.0%", "2", "3 of 5", "0.123", "1.5"],
     ]
     assert "distinct columns of w;" in str(table.caption)
+    assert [row.end_section for row in table.rows] == [False, True, False]
 
 
 def test_what_is_said_of_gates_stands_beside_what_was_measured():
