@@ -5,6 +5,7 @@ import itertools
 import logging
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from src.callbacks import PoolingMonitor
 from src.callbacks.pooling_hooks import PoolingHooks, is_pooled, pooling_statistics
-from src.callbacks.pooling_monitor import pooling_lines
+from src.callbacks.pooling_monitor import _aux_loss, pooling_lines
 from tests.diagnostics.lightning.small_modules import FEATURES, Plain, PooledSequence, fit
 from tests.models.options import load, options
 
@@ -244,3 +245,29 @@ def test_the_history_is_drawn_when_it_has_doubled_and_at_the_end(tmp_path: Path)
 def test_impossible_schedules_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
         PoolingMonitor(**{name: 0})
+
+
+def test_the_share_of_the_latest_three_steps_is_that_of_the_history(tmp_path: Path) -> None:
+    monitor = PoolingMonitor(every_n_steps=1)
+    fit(PooledSequence(), [monitor], tmp_path, epochs=1)
+    last = monitor.history["pooling"][-1]
+    latest = monitor.latest["gradient_share/pooling/recent_3_sum"]
+    assert latest == pytest.approx(sum(last["gradient_share"][-3:]))
+    assert 0 < latest < 1
+    assert monitor.latest["pooling/recent_3_sum"] == pytest.approx(sum(last["weights"][-3:]))
+
+
+@pytest.mark.parametrize(
+    ("metrics", "expected"),
+    [
+        ({}, 0.0),
+        ({"train/loss": 2.0}, 0.0),
+        ({"train/loss": 2.0, "train/aux_loss": 0.5}, 0.5),
+        ({"aux_loss": 0.25}, 0.25),
+        ({"train/aux_loss_scaled": 3.0}, 0.0),
+    ],
+)
+def test_the_auxiliary_loss_is_the_logged_one_and_none_is_0(
+    metrics: dict[str, float], expected: float
+) -> None:
+    assert _aux_loss(SimpleNamespace(callback_metrics=metrics)) == expected
