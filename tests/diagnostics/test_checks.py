@@ -9,8 +9,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from src.diagnostics import CAUSES, Diagnosis, diagnose, explain
+from src.diagnostics import CAUSES, Diagnosis, Finding, diagnose, explain
+from src.diagnostics.causes.cause import Cause
+from src.diagnostics.checks import list_checks, summary
+from src.diagnostics.explain import parts
+from src.diagnostics.findings import Check
 from src.diagnostics.output import alarms, read_baseline, to_sarif, write_baseline
+from src.diagnostics.symptoms.symptoms import Symptoms
 from src.diagnostics.testing import assert_healthy
 from tests.diagnostics.faults import FAULTS, healthy, set_columns, with_x
 
@@ -137,3 +142,134 @@ def test_an_explanation_tells_what_a_cause_needs_brings_about_and_is_confused_wi
 def test_a_cause_that_does_not_exist_is_answered_with_those_that_do() -> None:
     with pytest.raises(ValueError, match=r"one of .*dead_input.*got 'dead'"):
         explain("dead")
+
+
+FROZEN = Finding(cause="frozen", module="a")
+ROOT = Finding(cause="zero_init", module="b")
+
+
+@pytest.mark.parametrize(
+    ("proved", "told", "failures", "outcome"),
+    [
+        ([FROZEN], [FROZEN], {}, ("failed", "at a")),
+        ([FROZEN], [FROZEN], {"frozen": "odd"}, ("failed", "at a")),
+        ([], [], {"frozen": "odd"}, ("not applicable", "odd")),
+        ([], [], {}, ("passed", "")),
+        ([FROZEN], [ROOT], {}, ("failed", "at a, as comes of zero_init")),
+        (
+            [FROZEN],
+            [ROOT, Finding(cause="zero_init", module="c"), Finding(cause="masked")],
+            {},
+            ("failed", "at a, as comes of zero_init, masked"),
+        ),
+        (
+            [Finding(cause="frozen", module="a", confirmed=False)],
+            [],
+            {},
+            ("passed", "suspected at a, and refuted by an intervention"),
+        ),
+        (
+            [Finding(cause="frozen", module="a", benign=True)],
+            [],
+            {},
+            ("passed", "at a, where there is nothing to repair"),
+        ),
+        (
+            [FROZEN],
+            [Finding(cause="frozen", module="a", benign=True)],
+            {},
+            ("passed", "at a, where there is nothing to repair"),
+        ),
+        (
+            [Finding(cause="frozen", module=name) for name in "abca"],
+            [Finding(cause="frozen", module=name) for name in "abc"],
+            {},
+            ("failed", "at a, b, c"),
+        ),
+        (
+            [Finding(cause="frozen", module=name) for name in "abcde"],
+            [Finding(cause="frozen", module=name) for name in "abcde"],
+            {},
+            ("failed", "at a, b, c and 2 more"),
+        ),
+    ],
+)
+def test_what_came_of_looking_for_a_cause_is_told_in_words(
+    proved: list[Finding], told: list[Finding], failures: dict[str, str], outcome: tuple[str, str]
+) -> None:
+    checks = list_checks(Symptoms(), proved, told, failures)
+    assert [check.cause for check in checks] == list(CAUSES)
+    assert [(c.outcome, c.why) for c in checks if c.cause == "frozen"] == [outcome]
+
+
+def test_outcomes_are_summed_up_in_a_line_each() -> None:
+    checks = [
+        Check(cause="dead_input", outcome="passed"),
+        Check(cause="frozen", outcome="failed", why="at a"),
+        Check(cause="masked", outcome="passed", why="at b"),
+    ]
+    assert list(summary(checks)) == ["failed: frozen (at a)", "passed: dead_input, masked (at b)"]
+
+
+def sarif(**claims: Any) -> dict[str, Any]:
+    told = Diagnosis(findings=(Finding(cause="frozen", **claims),)).to_dict()
+    (result,) = to_sarif(told)["runs"][0]["results"]
+    return result
+
+
+@pytest.mark.parametrize(
+    ("claims", "level"),
+    [
+        ({"confirmed": True}, "error"),
+        ({"confirmed": None}, "warning"),
+        ({"confirmed": False}, "warning"),
+        ({"confirmed": True, "benign": True}, "note"),
+    ],
+)
+def test_what_was_confirmed_is_an_error_and_what_is_benign_a_note(
+    claims: dict[str, Any], level: str
+) -> None:
+    assert sarif(**claims)["level"] == level
+
+
+def test_a_result_has_a_place_in_the_model_and_one_in_a_file() -> None:
+    result = sarif(module="a", evidence={"line": "net.py:12: x"}, remedy="Thaw.")
+    place = result["locations"][0]
+    assert place["logicalLocations"] == [{"fullyQualifiedName": "a", "kind": "member"}]
+    assert place["physicalLocation"]["region"] == {"startLine": 12}
+    assert result["message"]["text"] == (
+        "a parameter that does not require a gradient, at a. Thaw."
+    )
+    assert result["baselineState"] == "new"
+    nowhere = sarif(evidence={"line": "12"})["locations"][0]
+    assert nowhere["logicalLocations"][0]["fullyQualifiedName"] == "model"
+    assert nowhere["physicalLocation"] == {
+        "artifactLocation": {"uri": "model"},
+        "region": {"startLine": 1},
+    }
+    (run,) = to_sarif(Diagnosis().to_dict())["runs"]
+    full = run["tool"]["driver"]["rules"][0]["fullDescription"]["text"]
+    meaning = next(iter(CAUSES.values())).meaning
+    assert full == f"{meaning[0].upper()}{meaning[1:]}."
+
+
+def test_an_alarm_is_what_is_neither_benign_nor_known() -> None:
+    findings = (FROZEN, Finding(cause="unused", parameter="b.weight", module="b"))
+    told = Diagnosis(findings=(*findings, Finding(cause="structural", benign=True))).to_dict()
+    assert alarms(told) == ["frozen@a", "unused@b.weight"]
+    assert alarms(told, ["frozen@a"]) == ["unused@b.weight"]
+
+
+@pytest.mark.parametrize("name", CAUSES)
+def test_a_cause_is_explained_by_what_finds_and_proves_it_in_one_paragraph(name: str) -> None:
+    cause = CAUSES[name]
+    told = dict(parts(cause))
+    by_trial = cause.find is Cause.find
+    finder = cause.find_by_trial if by_trial else cause.find
+    assert finder.__doc__ is not None
+    assert told["found"] == " ".join(finder.__doc__.split("\n\n")[0].split())
+    assert ("proved" in told) is (cause.prove is not None or by_trial)
+    low = not by_trial and cause.find_by_trial is not Cause.find_by_trial
+    assert ("at a low dose" in told) is low
+    assert told.get("needs", "").count(".") == len(cause.needs)
+    assert ("alarm" in told) is cause.benign

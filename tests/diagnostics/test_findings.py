@@ -1,6 +1,7 @@
 """What a diagnosis hands over: plain JSON, a readable table, an order, named features."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from src.diagnostics import Diagnosis, Finding, diagnose, summarize_gradients
-from src.diagnostics.findings import without_alarm_for
+from src.diagnostics.findings import to_plain, without_alarm_for
 from src.diagnostics.symptoms.stats import FeatureStats, rows_of
 from tests.diagnostics.faults import FAULTS, healthy
 
@@ -167,3 +168,87 @@ def test_what_is_in_the_nature_of_the_data_is_no_alarm():
     assert told.benign
     assert told.remedy == "Ask."
     assert not without_alarm_for((finding,), ())[0].benign
+
+
+@pytest.mark.parametrize(("count", "end"), [(6, "5)"), (7, "5, and 1 more)"), (0, "every batch")])
+def test_a_sentence_names_six_features_and_counts_the_others(count: int, end: str) -> None:
+    finding = Finding(cause="dead_input", module="fc", indices=tuple(range(count)))
+    assert finding.sentence.startswith("dead_input at fc: input features that are zero in every")
+    assert finding.sentence.endswith(end)
+
+
+def test_a_place_is_the_parameter_or_the_module_or_the_model() -> None:
+    assert Finding(cause="frozen", module="a", parameter="a.weight").id == "frozen@a.weight"
+    assert Finding(cause="frozen", module="a").id == "frozen@a"
+    assert Finding(cause="frozen").id == "frozen@model"
+
+
+def test_columns_of_the_table_are_as_wide_as_their_longest_cell() -> None:
+    findings = (
+        Finding(cause="frozen", module="a", fraction=0.125, confirmed=True, remedy="Thaw."),
+        Finding(cause="misscaled_input", confirmed=False, benign=True, fraction=1.0),
+    )
+    assert str(Diagnosis(findings=findings)).splitlines() == [
+        "cause            where  fraction  confirmed  benign  remedy",
+        "frozen           a      12.5%     yes        no      Thaw.",
+        "misscaled_input  model  100.0%    no         yes     ",
+    ]
+    assert str(Diagnosis(findings=(Finding(cause="frozen"),))).splitlines()[1].split() == [
+        *("frozen", "model", "0.0%", "-", "no")
+    ]
+
+
+def test_where_nothing_was_replayed_nothing_is_called_healthy() -> None:
+    told = Diagnosis(not_replayed="no batch was <seen>", num_batches=0)
+    assert str(told) == "not known: no batch was <seen>"
+    assert told._repr_html_() == "<p><b>Not known</b>: no batch was &lt;seen&gt;.</p>"
+    with_one = Diagnosis(findings=(Finding(cause="frozen"),), not_replayed="no batch")
+    assert str(with_one).startswith("cause")
+    assert "1 to act on" in with_one._repr_html_()
+
+
+@pytest.mark.parametrize(("count", "end"), [(8, "6, 7<"), (9, "6, 7, and 1 more<")])
+def test_a_notebook_names_eight_features_and_counts_the_others(count: int, end: str) -> None:
+    finding = Finding(cause="dead_input", module="fc", indices=tuple(range(count)), fraction=0.5)
+    html = Diagnosis(findings=(finding,), num_batches=3)._repr_html_()
+    assert f"fc: 0, 1, 2, 3, 4, 5, {end}" in html
+    assert "seen over 3 batches" in html
+    assert ">50.0%<" in html
+    assert ">-<" in html
+
+
+def test_a_notebook_calls_benign_what_is_and_tells_what_was_refuted() -> None:
+    finding = Finding(cause="structural", benign=True, confirmed=False)
+    html = Diagnosis(findings=(finding,), num_batches=3)._repr_html_()
+    assert "<b>Healthy</b>: nothing to act on, seen over 3 batches" in html
+    assert "structural (benign)" in html
+    assert ">not confirmed<" in html
+    assert ">model<" in html
+
+
+def test_values_become_what_json_can_hold() -> None:
+    value = {1: (True, None, "x", 2), "y": {3.5}, "z": [torch.tensor(1.5), math.inf]}
+    plain = {"1": [True, None, "x", 2], "y": [3.5], "z": [1.5, "inf"]}
+    assert to_plain(value) == plain
+    assert to_plain(math.nan) == "nan"
+
+
+def test_a_diagnosis_has_its_findings_length_and_order() -> None:
+    findings = (Finding(cause="frozen"), Finding(cause="structural", benign=True))
+    told = Diagnosis(findings=findings, loss=math.inf, not_replayed="x")
+    assert len(told) == 2
+    assert tuple(told) == findings
+    plain = told.to_dict()
+    assert (plain["healthy"], plain["loss"], plain["num_batches"]) == (False, "inf", 0)
+    assert Diagnosis.from_dict(plain).loss == math.inf
+    assert Diagnosis.from_dict(Diagnosis(findings=findings[1:]).to_dict()).loss is None
+    assert Diagnosis(findings=findings[1:]).to_dict()["healthy"]
+
+
+def test_benign_findings_are_put_last_in_their_order() -> None:
+    causes = ("dead_input", "frozen", "constant_input", "unused")
+    findings = [Finding(cause=cause, benign=cause == "dead_input") for cause in causes]
+    told = without_alarm_for(findings, (), ("frozen",))
+    assert [f.cause for f in told] == ["constant_input", "unused", "dead_input", "frozen"]
+    rare = Finding(cause="constant_input", indices=("kicking",))
+    assert not without_alarm_for([rare], ("kicking",))[0].benign, "a constant is no rare event"

@@ -155,3 +155,28 @@ def test_gates_twenty_times_too_large_are_saturated(kind: type, bidirectional: b
     scaled = gate_saturation(rnn, torch.randn(4, 6, 3))
     assert max(healthy.values()) < 0.1
     assert min(share for gate, share in scaled.items() if "cell" not in gate) > 0.3
+
+
+@pytest.mark.parametrize(("function", "bound"), [("sigmoid", 5.0), ("tanh", 2.65)])
+def test_the_flat_part_begins_beyond_its_bound_on_either_side(function: str, bound: float) -> None:
+    values = torch.tensor([bound, -bound, bound + 0.01, -bound - 0.01, 0.0], dtype=torch.float64)
+    assert saturation(values, function) == 0.4
+    assert saturation(values[:0], function) == 0.0
+
+
+def test_gates_are_the_same_whichever_axis_is_time() -> None:
+    torch.manual_seed(0)
+    first, x = nn.GRU(3, 5, batch_first=True), 10 * torch.randn(4, 6, 3)
+    second = nn.GRU(3, 5)
+    second.load_state_dict(first.state_dict())
+    shares = gate_saturation(first, x)
+    assert gate_saturation(second, x.transpose(0, 1)) == pytest.approx(shares, abs=1e-6)
+    assert set(shares) == {"layer0.reset", "layer0.update", "layer0.candidate"}
+    assert any(0 < share < 1 for share in shares.values())
+
+
+def test_what_cannot_be_taken_apart_has_no_gates() -> None:
+    assert gate_saturation(nn.LSTM(3, 5, proj_size=2, batch_first=True), torch.ones(4, 6, 3)) == {}
+    assert gate_saturation(nn.GRU(3, 5, batch_first=True), torch.ones(6, 3)) == {}
+    rectified = nn.RNN(3, 5, nonlinearity="relu", batch_first=True)
+    assert gate_saturation(rectified, torch.ones(4, 6, 3)) == {}

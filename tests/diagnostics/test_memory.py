@@ -127,3 +127,11 @@ def test_memory_is_measured_in_evaluation_mode() -> None:
     measured = prediction_memory(model, model, x)
     model.eval()
     assert torch.equal(measured, memory_over_time(model, x))
+
+
+@pytest.mark.parametrize(("share", "steps"), [(1.1e-6, 3), (1e-6, 3), (0.9e-6, 1)])
+def test_a_millionth_of_the_strongest_influence_is_remembered(share: float, steps: int) -> None:
+    norms = torch.tensor([2 * share, 0.0, 2.0], dtype=torch.float64)
+    assert reach(norms) == steps
+    assert reach(norms, threshold=0.5) == 1
+    assert reach(torch.zeros(3)) == 0

@@ -6,51 +6,13 @@ from torch import Tensor
 
 from src.diagnostics.causes.flow import find_exploding, find_vanishing
 from src.diagnostics.causes.inputs import MIN_ROWS, find_dead_input
-from src.diagnostics.causes.masks import find_masked
+from src.diagnostics.causes.masks import PADDING_SHARE, find_masked
 from src.diagnostics.causes.scales import find_misscaled_input, relative_sizes
 from src.diagnostics.causes.units import find_dead_unit
-from src.diagnostics.symptoms.stats import FeatureStats, FlowStats
+from src.diagnostics.symptoms.stats import FeatureStats
 from src.diagnostics.symptoms.structure import Structure
-from src.diagnostics.symptoms.symptoms import (
-    ActivationSymptoms,
-    LossSymptoms,
-    MaskSymptoms,
-    ModuleSymptoms,
-    ParameterSymptoms,
-    Symptoms,
-)
-
-
-def parameter(name: str, weight: Tensor) -> ParameterSymptoms:
-    return ParameterSymptoms(name, name.rpartition(".")[0], weight, True, True)
-
-
-def symptoms_of(*modules: ModuleSymptoms, learned: bool = False, **more: object) -> Symptoms:
-    """Return symptoms of modules, each with a weight (4, 4); forecasts as good as `learned`."""
-    for order, module in enumerate(modules):
-        module.order, module.calls = order, 1
-    weights = [parameter(f"{module.name}.weight", torch.ones(4, 4)) for module in modules]
-    target = torch.arange(64.0)
-    preds = target if learned else target.flip(0)
-    losses = [LossSymptoms("mse_loss", None, "", preds, target)]
-    parts = {m.name: m for m in modules}
-    return Symptoms(parts, {w.name: w for w in weights}, losses=losses, **more)  # type: ignore[arg-type]
-
-
-def layer(name: str, flow: float) -> ModuleSymptoms:
-    grad = FlowStats(4)
-    grad.square = flow**2
-    return ModuleSymptoms(name, "Linear", connected=True, grad_output=grad)
-
-
-def recurrent(over_time: Tensor) -> ModuleSymptoms:
-    return ModuleSymptoms("rnn", "RNN", input_over_time=over_time)
-
-
-def reading(x: Tensor, kind: str = "Linear") -> ModuleSymptoms:
-    stats = FeatureStats(x.shape[1])
-    stats.add(x)
-    return ModuleSymptoms("first", kind, from_data=True, input=stats)
+from src.diagnostics.symptoms.symptoms import ActivationSymptoms, MaskSymptoms, Symptoms
+from tests.diagnostics.causes.by_hand import layer, parameter, reading, recurrent, symptoms_of
 
 
 @pytest.mark.parametrize(("first", "found"), [(1.1e-4, 0), (0.9e-4, 1), (0.0, 0)])
@@ -164,10 +126,14 @@ def test_a_mask_is_upside_down_from_half_on_both_sides(
         assert candidate.evidence["masks"] == 1
 
 
-@pytest.mark.parametrize(("share", "found"), [(1.0, 1), (0.9999, 0)])
+@pytest.mark.parametrize(("share", "found"), [(1.0, 1), (PADDING_SHARE, 1), (0.999998, 0)])
 def test_a_gradient_that_goes_to_padding_alone_is_masked(share: float, found: int) -> None:
     seen = symptoms_of(reading(torch.ones(9, 4)), padding_flow=[share, share])
-    assert [(c.module, c.fraction) for c in find_masked(seen)] == [("first", 1.0)] * found
+    assert [(c.module, c.fraction) for c in find_masked(seen)] == [("first", share)] * found
+    for candidate in find_masked(seen):
+        assert candidate.evidence == {"gradient_to_padding": share}
+        assert candidate.remedy.startswith("Invert the mask: key_padding_mask is True where a")
+    assert find_masked(symptoms_of(reading(torch.ones(9, 4)))) == []
 
 
 def features(dead: int, rare: int) -> Tensor:

@@ -6,10 +6,18 @@ from torch import nn
 
 from src.diagnostics.lightning.callback import OptimizerSteps
 from src.diagnostics.lightning.diagnose_in_training import unconfirmed_findings
-from src.diagnostics.measuring.counts import Measurement, measure_gradients
-from src.diagnostics.measuring.details import measure_details
+from src.diagnostics.measuring.counts import GradientStats, Measurement, measure_gradients
+from src.diagnostics.measuring.details import NUM_BINS, GradientDetails, measure_details
 from src.diagnostics.measuring.liveness import Alive, Sightings
-from src.diagnostics.measuring.suspicion import KOutOfM, Suspicion, SuspicionWindows, suspicions
+from src.diagnostics.measuring.suspicion import (
+    KOutOfM,
+    Suspicion,
+    SuspicionWindows,
+    Thresholds,
+    _of_details,
+    _of_measurement,
+    suspicions,
+)
 
 
 def measured(module: nn.Module, step: int = 0) -> Measurement:
@@ -139,3 +147,98 @@ def test_without_a_replay_the_measurements_still_name_dead_features() -> None:
     names = ("open", "high", "volume", "close")
     (finding,) = unconfirmed_findings(measured(layer), windows.sightings, names)
     assert (finding.cause, finding.indices, finding.confirmed) == ("dead_input", ("volume",), None)
+
+
+def stats(norm: float = 1.0, max_abs: float = 1.0, nonfinite: int = 0) -> GradientStats:
+    return GradientStats(4, 4, nonfinite, norm, max_abs)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "found"),
+    [
+        ({"a": stats(max_abs=1e-8)}, set()),
+        ({"a": stats(max_abs=0.99e-8)}, {("vanishing", "a")}),
+        ({"a": stats(600.0), "b": stats(800.0)}, set()),  # 1000 together
+        ({"a": stats(600.0), "b": stats(801.0)}, {("exploding", "b")}),
+        ({"a": stats(1.0), "b": stats(1e-4), "c": stats(9.0)}, set()),  # the middle norm is 1
+        ({"a": stats(1.0), "b": stats(0.99e-4), "c": stats(9.0)}, {("faint", "b")}),
+        ({"a": stats(nonfinite=1), "b": stats()}, {("nonfinite", "a")}),
+        ({}, set()),
+    ],
+)
+def test_a_measurement_is_odd_beyond_its_bounds(
+    parameters: dict[str, GradientStats], found: set[tuple[str, str]]
+) -> None:
+    assert _of_measurement(Measurement(0, parameters), Thresholds()) == found
+
+
+def detailed(
+    nonzero: int = 16, columns: tuple[float, ...] = (1.0,) * 4, distinct: int | None = 4
+) -> GradientDetails:
+    """Return details of a weight of 4 x 4 whose columns have these norms."""
+    column, row = torch.tensor(columns), torch.ones(4)
+    return GradientDetails((4, 4, 1), nonzero, distinct, (0,) * NUM_BINS, row, column, row, column)
+
+
+@pytest.mark.parametrize(
+    ("gradient", "kinds"),
+    [
+        (detailed(), []),
+        (detailed(nonzero=8), []),  # half of the zeros are scattered
+        (detailed(nonzero=7), ["scattered zeros"]),
+        (detailed(columns=(1.0, 1.0, 1.0, 1000.0)), []),
+        (detailed(columns=(1.0, 1.0, 1.0, 1001.0)), ["column scales"]),
+        (detailed(distinct=2), []),  # half of four
+        (detailed(distinct=1), ["copied columns"]),
+        (detailed(distinct=None), []),
+        (detailed(8, (1.0, 1.0, 0.0, 0.0), 1), []),  # of two live columns
+    ],
+)
+def test_details_are_odd_beyond_their_bounds(gradient: GradientDetails, kinds: list[str]) -> None:
+    assert _of_details(gradient, Thresholds()) == kinds
+
+
+@pytest.mark.parametrize(
+    ("ratio", "odd"), [(1e-7, False), (0.9e-7, True), (0.1, False), (0.11, True)]
+)
+def test_an_update_is_odd_below_1e_7_and_above_a_tenth(ratio: float, odd: bool) -> None:
+    alive = Alive()
+    alive.add("w", torch.tensor([True]), torch.tensor([True]))
+    found = suspicions([], [], alive, {"w": ratio, "bias": 1.0})
+    assert found == ({Suspicion("update", "w")} if odd else set())
+
+
+def test_windows_close_after_two_details_and_two_of_three_must_show_it() -> None:
+    with pytest.raises(ValueError, match="details_per_window must be at least 1, got 0"):
+        SuspicionWindows(details_per_window=0)
+    windows, dead = SuspicionWindows(), healthy().index_fill(0, torch.tensor([1]), 0)
+    found = []
+    for grad in [dead] * 4 + [healthy()] * 2 + [dead] * 2 + [healthy()] * 2:
+        layer = layer_with(grad)
+        details = measure_details(layer.named_parameters(), 0).result()
+        assert windows.add_details(details, counts=False) is None, "another optimiser's"
+        found.append(windows.add_details(details))
+    kinds = [None if one is None else {kind for kind, _ in one} for one in found]
+    closed = [set(), {"dead rows"}, set(), {"dead rows"}, set()]
+    assert kinds == [one for window in closed for one in (None, window)]
+
+
+def test_a_vector_has_no_rows_that_could_live() -> None:
+    windows = SuspicionWindows(details_per_window=1)
+    vector = nn.Module()
+    vector.bias = nn.Parameter(torch.zeros(3))
+    vector.bias.grad = torch.zeros(3)
+    windows.add_details(measure_details(vector.named_parameters(), 0).result())
+    assert windows.sightings.names() == ()
+
+
+def test_what_was_looked_at_has_names_and_a_shape() -> None:
+    sightings, alive = looked_at("x."), Alive()
+    assert sightings.names() == ("w",)
+    assert sightings.shape("w") == (1, 1)
+    assert sightings.dead("other") == ((), ())
+    alive.add("w", torch.tensor([True]), torch.tensor([False, True]))
+    assert alive.names() == ("w",)
+    alive.clear()
+    assert alive.names() == ()
+    assert alive.dead("w") == ((), ())

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from src.diagnostics.symptoms.backward import find_blocks, find_first_nonfinite
+from src.diagnostics.symptoms.backward import find_blocks, find_first_nonfinite, trace
 from src.diagnostics.symptoms.calls import (
     find_broadcast,
     find_labels,
@@ -187,3 +187,26 @@ def test_the_call_that_cuts_the_loss_off_is_named() -> None:
     assert leaf is not None
     assert (leaf.function, leaf.leaf) == ("item", True)
     assert find_cut(model, played(model, x, lambda m, b: m(b).sum())) is None
+
+
+class First(torch.autograd.Function):
+    """Passes a gradient to the first of two, and none at all to the second."""
+
+    @staticmethod
+    def forward(ctx, one: Tensor, other: Tensor) -> Tensor:
+        return one + 0 * other
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+        return grad, None
+
+
+def test_what_passes_an_operation_is_noted_and_what_it_does_not_answer_is_left_out() -> None:
+    model = nn.ModuleDict({"a": nn.Linear(3, 1, bias=False), "b": nn.Linear(3, 1, bias=False)})
+    playback = played(
+        model, torch.ones(6, 3), lambda m, x: First.apply(m["a"](x), m["b"](x).round()).sum()
+    )
+    first = next(node for node in trace(playback) if node.kind == "First")
+    assert (first.arrived, first.left, first.finite_before) == (True, True, True)
+    assert (first.nonfinite, first.entries, first.blocked) == (0, 6, [])
+    assert find_blocks(model, playback) == []

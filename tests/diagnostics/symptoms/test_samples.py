@@ -215,3 +215,13 @@ def test_an_error_that_no_state_explains_is_the_models_own() -> None:
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         find_carried(model, [torch.randn(6, 3)] * 2, total)
     assert model.kept is kept
+
+
+def test_a_ten_thousandth_of_an_outputs_size_is_rounding() -> None:
+    one = torch.tensor([1.0, -10.0])
+    assert is_same(one, one + 0.9e-3)
+    assert not is_same(one, one + 1.1e-3)
+    assert is_same(one, one + torch.tensor([0.0, 0.9e-3]))
+    odd = torch.tensor([float("nan"), float("inf"), 1.0])
+    assert is_same(odd, odd + torch.tensor([0.0, 0.0, 0.9e-4])), "what is no number has no size"
+    assert not is_same(odd, odd + torch.tensor([0.0, 0.0, 1.1e-4]))

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from src.diagnostics.trials import program_facts
 from src.diagnostics.trials.pairs import Activation, LossCalls, Pair, natural_loss
 from src.diagnostics.trials.program_facts import find_facts
 from src.diagnostics.trials.skill import mean_skill, skill
@@ -127,3 +128,127 @@ def test_what_is_not_finite_is_filled_with_the_mean():
     x[3, 1] = math.nan
     scale = find_facts(net(), batched(x, drawn(1)), lambda m, b: F.mse_loss(m(b[0]), b[1])).inputs
     assert float(scale[0].standardised(x)[3, 1]) == 0.0
+
+
+def test_classes_that_are_left_out_do_not_count():
+    labels = torch.tensor([0, -100, 1, 2])
+    sure = 50.0 * F.one_hot(labels.clamp(0, 1), 2).float()
+    assert skill([Pair("cross_entropy", sure, labels)]) == pytest.approx(1.0)
+    assert math.isnan(skill([Pair("cross_entropy", sure, labels[:3])]))
+    assert math.isnan(skill([Pair("cross_entropy", sure[0], labels)]))
+
+
+def test_classes_of_each_step_and_shares_of_classes_are_judged_entry_by_entry():
+    labels = torch.tensor([[0, 1, 1], [1, 0, 0]])
+    sure = 50.0 * F.one_hot(labels, 2).float().movedim(-1, 1)  # (samples, classes, steps)
+    assert skill([Pair("cross_entropy", sure, labels)]) == pytest.approx(1.0)
+    shares = F.one_hot(labels, 2).float().movedim(-1, 1)
+    assert skill([Pair("cross_entropy", sure, shares)]) == pytest.approx(1.0)
+
+
+def test_logits_and_log_rates_are_brought_to_what_they_stand_for():
+    target = column(0.0, 1.0)
+    logits = Pair("binary_cross_entropy_with_logits", column(-50.0, 50.0), target)
+    assert skill([logits]) == pytest.approx(1.0)
+    rates = Pair("poisson_nll_loss", column(0.0, math.log(3.0)), column(1.0, 3.0))
+    assert skill([rates]) == pytest.approx(1.0)
+    assert skill([Pair("mse_loss", column(-50.0, 50.0), target)]) < -1
+
+
+def test_sequences_of_different_lengths_are_judged_step_by_step():
+    one = Pair("mse_loss", torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, 1.0]]))
+    two = Pair("mse_loss", torch.tensor([[2.0, 3.0, 4.0]]), torch.tensor([[2.0, 3.0, 4.0]]))
+    assert skill([one, two]) == 1.0
+    assert math.isnan(skill([]))
+    assert math.isnan(skill([Pair("mse_loss", torch.ones(2), torch.ones(3))]))
+    assert math.isnan(skill([Pair("mse_loss", torch.ones(0), torch.ones(0))]))
+
+
+def test_the_natural_loss_of_shares_is_the_binary_cross_entropy():
+    pair = Pair("mse_loss", torch.zeros(2, 1), torch.tensor([0.0, 1.0]))
+    assert float(natural_loss(pair, 1)) == pytest.approx(math.log(2))
+    steps = Pair("cross_entropy", torch.zeros(2, 4, 3), torch.zeros(2, 3, dtype=torch.long))
+    assert float(natural_loss(steps, 4)) == pytest.approx(math.log(4))
+
+
+def test_of_several_differences_the_one_that_is_the_loss_counts():
+    x, y, layer = drawn(2), drawn(1), nn.Linear(2, 1)
+    for chosen, target in ((0, 2 * y), (1, y), (None, y)):
+        with LossCalls(chosen) as seen:
+            _ = 2 * y - layer(x), layer(x) - y
+            _ = x - 1.0, layer(x) - layer(x), layer(x) - y.new_zeros(())
+        assert len(seen.differences) == 2
+        (pair,) = seen.pairs
+        assert torch.equal(pair.target, target)
+    with LossCalls() as both:
+        _ = layer(x) - 2 * y, F.mse_loss(layer(x), y)
+    (pair,) = both.pairs
+    assert pair.function == "mse_loss"
+
+
+def test_a_loss_can_be_replaced_and_its_targets_numbered():
+    x, y, layer = drawn(2), drawn(1), nn.Linear(2, 1)
+    numbers = []
+
+    def retarget(number, pair):
+        numbers.append(number)
+        return pair.target + number
+
+    with LossCalls(None, retarget, replace=lambda n, pair: pair.target.sum() + n) as seen:
+        first, second = F.mse_loss(layer(x), y), F.l1_loss(layer(x), target=y)
+    assert numbers == [0, 1]
+    assert [pair.function for pair in seen.pairs] == ["mse_loss", "l1_loss"]
+    assert float(first) == pytest.approx(float(y.sum()), abs=1e-4)
+    assert float(second) == pytest.approx(float((y + 1).sum()) + 1, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("target", "function", "columns", "classes"),
+    [
+        (torch.tensor([0.0, 0.25, 1.0]), "binary_cross_entropy", 1, 1),
+        (torch.tensor([0.0, 1.0, 1.0]), "binary_cross_entropy", 1, 1),
+        (torch.tensor([0.0, 2.0, 1.0]), "binary_cross_entropy", 1, 3),
+        (torch.tensor([0.0, 2.0, 1.0]), "binary_cross_entropy_with_logits", 2, 1),
+        (torch.tensor([0.0, 1000.0, 1.0]), "binary_cross_entropy", 1, 1),
+        (torch.tensor([-1.0, 2.0, 1.0]), "binary_cross_entropy", 1, 1),
+        (torch.tensor([0.0, 2.0, 1.0]), "cross_entropy", 7, 7),
+        (torch.tensor([0.0, 2.0, 1.0]), "mse_loss", 1, 3),
+        (torch.tensor([0.0, 1.0, 1.0]), "mse_loss", 1, 2),
+        (torch.tensor([0.0, 0.0, 0.0]), "mse_loss", 1, 0),
+        (torch.tensor([0.0, 2.0, 1.0]), "mse_loss", 2, 0),
+        (torch.tensor([0.0, 2.5, 1.0]), "mse_loss", 1, 0),
+        (torch.tensor([0.0, 1000.0, 1.0]), "mse_loss", 1, 0),
+        (torch.tensor([0.0, 999.0, 1.0]), "mse_loss", 1, 1000),
+        (torch.tensor([-1.0, 2.0, 1.0]), "mse_loss", 1, 0),
+    ],
+)
+def test_how_many_classes_targets_name_follows_from_numbers_and_loss(
+    target, function, columns, classes
+):
+    pair = Pair(function, torch.zeros(3, columns), target)
+    found = program_facts._classes(pair, columns, target.double(), (target.long(), target))
+    assert found == classes
+    if function == "mse_loss":
+        assert program_facts._classes(pair, columns, target.double(), (target,)) == 0
+
+
+def test_a_scale_brings_channels_or_features_to_mean_0_and_spread_1():
+    scale = program_facts.Scale(torch.tensor([1.0, 2.0]), torch.tensor([2.0, 4.0]))
+    assert scale.standardised(torch.tensor([[3.0, -2.0]])).tolist() == [[1.0, -1.0]]
+    image = torch.tensor([3.0, -2.0])[None, :, None, None].repeat(1, 1, 2, 3)
+    assert scale.standardised(image)[0, :, 1, 2].tolist() == [1.0, -1.0]
+    odd = torch.tensor([[math.inf, math.nan], [-math.inf, 2.0]])
+    assert scale.standardised(odd).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+    one = program_facts.Scale(torch.tensor([1.0]), torch.tensor([2.0]))
+    assert one.standardised(torch.tensor([[3.0, 1.0]])).tolist() == [[1.0, 0.0]]
+
+
+def test_switches_targets_and_whole_numbers_have_no_scale():
+    switches = torch.tensor([[0.0, 1.0], [1.0, 1.0]])
+    numbers = torch.tensor([[0.0, 5.0], [2.0, 5.0]])
+    batch = (switches, numbers, numbers, numbers.long(), torch.tensor(2.0), numbers[:, 0])
+    scales = program_facts._inputs([batch, batch], frozenset({2}))
+    assert set(scales) == {1, 5}
+    assert scales[1].mean.tolist() == [1.0, 5.0]
+    assert scales[1].std.tolist() == [1.0, 1.0], "what does not vary keeps its size"
+    assert scales[5].std.tolist() == [1.0]
