@@ -66,11 +66,9 @@ def _lines(finding: Mapping[str, Any], mark: str, style: str) -> list[Renderable
         head.append(f" ({proof} by intervention)")
     lines: list[RenderableType] = [head]
     if any(isinstance(index, str) for index in finding["indices"]):
-        lines.append(
-            Padding(Text(_names(finding["indices"]), style="dim"), (0, 0, 0, 3), expand=False)
-        )
+        lines.append(_indented(Text(_names(finding["indices"]), style="dim")))
     if finding["remedy"]:
-        lines.append(Padding(Text(finding["remedy"]), (0, 0, 0, 3), expand=False))
+        lines.append(_indented(Text(finding["remedy"])))
     return lines
 
 

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from src.reporting import load_runs
-from src.reporting.common_days import find_common_days
+from src.reporting.common_days import _overlapping, find_common_days
 from src.reporting.comparison import compare
+from src.reporting.days import Forecasts
 from src.reporting.verdict import verdict
 from tests.reporting.fabricate import DATES, DAYS, LAST, PRICE, fabricate
 
@@ -81,3 +82,38 @@ def test_runs_of_volatility_are_compared_by_qlike_whatever_is_asked_for_prices(t
     # 2 / 4 - log(2 / 4) - 1, and without a model 2 / 1 - log(2) - 1
     assert comparison.groups[1].metric.mean == pytest.approx(0.5 + np.log(2) - 1)
     assert comparison.baseline == pytest.approx(1 - np.log(2))
+
+
+def forecasts(first, last, price=100.0):
+    """Return forecasts of one price on the days of some numbers."""
+    count = last - first
+    date = (np.datetime64("2018-01-01") + np.arange(first, last)).astype(str)
+    same, one = np.full(count, 100.0), np.ones(count, dtype=int)
+    return Forecasts(date, same, np.full(count, price), same, np.full(count, ""), one)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "price", "together"),
+    [
+        ((0, 70), (35, 105), 100.0, True),  # 35 of 70 are half
+        ((0, 70), (36, 106), 100.0, False),
+        ((0, 35), (5, 45), 100.0, True),  # 30 of 35 are more than half, and 30
+        ((0, 35), (6, 45), 100.0, False),
+        ((0, 40), (0, 40), 100.0, False),  # the same days need no cut
+        ((0, 40), (5, 45), 100.0 * (1 + 0.5e-6), True),
+        ((0, 40), (5, 45), 100.0 * (1 + 1.5e-6), False),
+    ],
+)
+def test_parts_share_enough_with_thirty_days_and_half_of_the_shorter(one, other, price, together):
+    taken, days = _overlapping([("a", forecasts(*one)), ("b", forecasts(*other, price))])
+    assert taken == ["a", "b"][: 1 + together]
+    assert len(days) == (one[1] - other[0] if together else one[1] - one[0])
+
+
+def test_the_part_of_most_runs_comes_first_and_of_equals_the_first(tmp_path):
+    fabricate(tmp_path / "1", pooling="a", first=5)
+    fabricate(tmp_path / "1", pooling="b")
+    late, whole = (f"sp500, 2018-01-0{n} to 2018-02-09, {w} windows" for n, w in ((6, 35), (1, 40)))
+    assert find_common_days(load_runs(tmp_path))[late].parts == (late, whole)
+    fabricate(tmp_path / "1", pooling="c")
+    assert find_common_days(load_runs(tmp_path))[late].parts == (whole, late)

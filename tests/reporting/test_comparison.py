@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from src.reporting import load_runs
-from src.reporting.comparison import _with_recipes, compare
+from src.reporting.comparison import _with_days, _with_recipes, compare
+from src.reporting.days import DailyLosses
 from src.reporting.groups import Group
 from src.reporting.statistics import diebold_mariano, estimate
 from src.reporting.tables import days, differences, effects, ranking
@@ -209,7 +210,8 @@ def test_a_factor_whose_options_share_nothing_has_no_effect(tmp_path):
     fabricate(tmp_path, pooling="mean", norm="none")
     fabricate(tmp_path, pooling="last", norm="layer")
     fabricate(tmp_path, pooling="max", norm="layer")
-    assert [effect.options for effect in compared(tmp_path).effects] == [(), ()]
+    effects = compared(tmp_path).effects
+    assert [(effect.options, effect.combinations) for effect in effects] == [((), 0), ((), 0)]
 
 
 def test_days_are_compared_on_the_losses_averaged_over_seeds(tmp_path):
@@ -436,7 +438,7 @@ def test_recipes_that_differ_by_much_are_told_apart(tmp_path):
     assert "pooling=last (+" in recipes
 
 
-@pytest.mark.parametrize(("error", "sets"), [(4.001, 1), (4.2, 2), (4.4, 2)])
+@pytest.mark.parametrize(("error", "sets"), [(4.001, 1), (4.006, 2), (4.4, 2)])
 def test_test_sets_whose_baseline_differs_by_more_than_a_thousandth_are_apart(
     tmp_path, error, sets
 ):
@@ -494,3 +496,104 @@ def test_a_cell_of_days_says_which_way(tmp_path, level, word):
     assert all(cell.endswith(f"p <0.001 {word}") for cell in cells)
     how = f"distinguishably {word} (Diebold-Mariano"
     assert any(how in sentence for sentence in verdict(comparison))
+
+
+def test_a_validation_loss_ranks_alone_and_has_no_forecast_without_a_model(tmp_path):
+    fabricate(tmp_path, pooling="mean", val=0.2, rmse=1.0)
+    fabricate(tmp_path, pooling="last", val=0.1, rmse=2.0)
+    comparison = compared(tmp_path, "val/loss")
+    assert (comparison.metric, comparison.criterion) == ("val/loss", "val/loss")
+    assert [(g.label, g.metric.mean) for g in comparison.groups] == [
+        ("pooling=last", 0.1),
+        ("pooling=mean", 0.2),
+    ]
+    assert math.isnan(comparison.baseline)
+    assert math.isnan(comparison.groups[0].ratio)
+    assert comparison.daily.groups["pooling=last"] == pytest.approx([4.0] * len(PRICE))
+
+
+def test_by_absolute_errors_days_lose_these(tmp_path):
+    fabricate(tmp_path, rmse=2.0)
+    daily = compared(tmp_path, "test/mae").daily
+    (lost,) = daily.groups.values()
+    assert lost == pytest.approx([2.0] * len(PRICE))
+
+
+@pytest.mark.parametrize(("count", "enough"), [(30, True), (29, False)])
+def test_thirty_days_have_a_confidence_set(tmp_path, count, enough):
+    fabricate(tmp_path, days=count)
+    comparison = compared(tmp_path)
+    assert (comparison.baseline_set_p is not None) == enough
+    assert any("too few for a model confidence set" in n for n in comparison.notes) != enough
+
+
+@pytest.mark.parametrize(("count", "tested"), [(1, False), (2, True)])
+def test_two_days_are_enough_to_be_compared_with_no_model(tmp_path, count, tested):
+    fabricate(tmp_path, days=count)
+    assert (compared(tmp_path).groups[0].days_to_baseline is not None) == tested
+
+
+def test_of_few_days_fewer_hang_together_than_a_forecast_covers():
+    losses, none = np.array([1.0, 2.0, 5.0, 8.0, 4.0]), np.array([1.0, 1.0, 2.0, 1.0, 3.0])
+    daily = DailyLosses(np.arange(5), {"a": losses}, none, {"a": {0: losses}}, horizon=5)
+    group = Group("a", {}, 1, estimate([1.0]), estimate([1.0]), 1.0, 1)
+    found = _with_days(group, daily, "a").days_to_baseline
+    assert found == diebold_mariano(losses, none, 4)
+    assert DailyLosses(np.arange(5), {}, none, {}).horizon == 1
+
+
+def test_runs_of_several_commits_and_with_odd_prices_say_so(tmp_path):
+    odd = {"data": "sp500", "warnings": ["3 days are missing"]}
+    odd["test"] = {"first": "a", "last": "b", "windows": 40}
+    for seed, commit in enumerate(("abc", "def", None)):
+        made = {"started": f"2026-01-01T00:00:0{seed}", "commit": commit}
+        fabricate(tmp_path, seed=seed, environment=made, data=odd)
+    notes = compared(tmp_path).notes
+    assert "The runs were made by 2 different commits of the code." in notes
+    assert notes.count("The prices: 3 days are missing.") == 1
+    fabricate(tmp_path / "one", seed=0)
+    assert not any("commits" in note for note in compared(tmp_path / "one").notes)
+
+
+def test_of_equals_what_was_given_first_comes_first(tmp_path):
+    fabricate(tmp_path / "b", pooling="z")
+    fabricate(tmp_path / "a", pooling="c")
+    (comparison,) = compare(load_runs([tmp_path / "b", tmp_path / "a"]))
+    assert [g.label for g in comparison.groups] == ["pooling=z", "pooling=c"]
+    for name in ("z", "a"):
+        other = {"data": name, "test": {"first": "a", "last": "b", "windows": 7}}
+        fabricate(tmp_path / f"sets{name}", data=other)
+    found = compare(load_runs([tmp_path / "setsz", tmp_path / "setsa"]))
+    assert [c.test_set for c in found] == ["z, a to b, 7 windows", "a, a to b, 7 windows"]
+
+
+def test_a_factor_ranks_by_the_criterion_and_shows_the_metric_beside_it(tmp_path):
+    val = {"mean": 0.1, "last": 0.3}
+    for pooling, norm in product(val, ("none", "layer")):
+        for seed in range(2):
+            rmse = 5.0 if pooling == "mean" else 2.0
+            more = (0.0 if norm == "none" else 0.5) + seed / 10
+            one = val[pooling] + more
+            fabricate(tmp_path, pooling=pooling, norm=norm, seed=seed, val=one, rmse=rmse + more)
+    comparison = compared(tmp_path)
+    best, other = comparison.effects[0].options
+    assert (best.title, other.title) == ("mean", "last")
+    assert (best.criterion.mean, best.metric.mean) == pytest.approx((0.4, 5.3))
+    assert other.criterion_difference.mean == pytest.approx(0.2)
+    assert other.metric_difference.mean == pytest.approx(-3.0)
+    table = effects(comparison)
+    assert table.headers == (
+        *("factor", "option", "val/loss", "test/rmse"),
+        *("to first", "95% interval", "real?"),
+    )
+    assert table.names == 2
+    assert [row[0] for row in table.rows] == ["pooling", "", "norm", ""]
+    assert table.rows[0][2:] == ("0.4000", "5.300", "first", "-", "-")
+    assert table.caption.endswith("that every option was run with.")
+
+
+@pytest.mark.parametrize(("length", "whole"), [(56, True), (57, False)])
+def test_a_name_is_cut_where_it_is_longer_than_56_letters(length, whole):
+    nothing = estimate([])
+    group = Group("x" * length, {}, 1, nothing, nothing, 1.0, 3)
+    assert group.name == ("x" * length if whole else "x" * 50 + " ... (#3)")

@@ -46,6 +46,7 @@ def told(*groups, set_p=None):
             "loses 0.1% less than {}, distinguishably better, and hardly so ({} 0.010).",
         ),
         (-2, 0.01, -0.001, "loses 0.1% less than {}, distinguishably better ({} 0.010)."),
+        (0.5, 0.01, 0.1, "loses 10.0% more than {}, distinguishably worse ({} 0.010)."),
         (0, 1.0, 0.0, "loses as much as {}, which is not distinguishable ({} 1.000)."),
     ],
 )
@@ -77,9 +78,10 @@ def test_the_confidence_set_names_what_it_keeps_and_drops():
         'The 95% model confidence set drops the one group and keeps "tomorrow = today" alone: '
         "to predict without a model is shown to be better than it."
     )
-    assert told(group("a", set_p=0.01), set_p=0.01)[1] == (
-        'The 95% model confidence set keeps 0 of 1 group and drops "tomorrow = today".'
-    )
+    for none in (0.01, 0.0):
+        assert told(group("a", set_p=0.01), set_p=none)[1] == (
+            'The 95% model confidence set keeps 0 of 1 group and drops "tomorrow = today".'
+        )
 
 
 @pytest.mark.parametrize(
@@ -102,6 +104,10 @@ def test_the_confidence_set_names_what_it_keeps_and_drops():
         (
             {"a": (-1, 0.01, -0.1), "b": (1, 0.04, 0.2), "c": (-1, 0.5, -0.1)},
             "1 of 3 groups loses more than {}, by 20.0%; none is distinguishably worse.",
+        ),
+        (
+            {"a": (0.5, ALPHA, 0.1)},
+            "a loses more than {}, by 10.0%; none is distinguishably worse.",
         ),
         (
             {"a": (1, 0.01, 0.1)},

@@ -111,3 +111,54 @@ def test_a_step_is_named_by_the_usual_distance_between_days(seconds, name):
 
 def test_one_day_has_no_distance_and_is_called_a_day():
     assert step_of(np.array(["2020-01-01"], dtype="datetime64[s]")) == "day"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "name"), [(9 * 86_400 + 1, "bar"), (26 * 86_400 - 1, "bar"), (7 * 86_400, "week")]
+)
+def test_between_a_week_and_a_month_there_is_no_name(seconds, name):
+    times = np.datetime64("2020-01-01", "s") + np.array([0, seconds, 2 * seconds])
+    assert step_of(times) == name
+
+
+def test_what_is_no_date_is_called_a_bar():
+    assert step_of(np.array(["first", "second"])) == "bar"
+
+
+def write(folder, rows, columns="date,ticker,step,last_price,price,predicted_price"):
+    folder.mkdir(exist_ok=True)
+    (folder / "forecasts.csv").write_text("\n".join([columns, *rows]) + "\n")
+    return {"group": folder.name, "seed": 0, "path": folder}
+
+
+BOTH = ["2020-01-01,A,1,10,12,11", "2020-01-01,B,1,10,14,11", "2020-01-02,A,1,10,11,11"]
+
+
+def test_several_series_are_told_each_by_itself_and_their_days_once(tmp_path):
+    losses = daily_losses([write(tmp_path / "a", BOTH)], METRICS["test/mae"])
+    assert losses.series == {
+        "A": {"tomorrow = today": 1.5, "a": 0.5},
+        "B": {"tomorrow = today": 4.0, "a": 3.0},
+    }
+    assert losses.date.tolist() == ["2020-01-01", "2020-01-02"]
+    assert losses.groups["a"].tolist() == [2.0, 0.0]
+    assert losses.baseline.tolist() == [3.0, 1.0]
+    assert losses.horizon == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("2020-01-02", "2020-01-03", False),
+        (",B,", ",C,", False),
+        ("B,1", "B,2", False),
+        (",14,", f",{14 * (1 + 1.5e-6)!r},", False),
+        (",14,", f",{14 * (1 + 0.5e-6)!r},", True),
+    ],
+)
+def test_runs_of_other_dates_series_steps_or_prices_are_left_out(tmp_path, old, new, same):
+    other = [row.replace(old, new) for row in BOTH]
+    runs = [write(tmp_path / "a", BOTH), write(tmp_path / "b", other)]
+    losses = daily_losses(runs, METRICS["test/mae"])
+    assert (losses.left_out == ()) == same
+    assert list(losses.groups) == ["a", "b"][: 1 + same]

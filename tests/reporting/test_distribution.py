@@ -54,3 +54,23 @@ def test_coverage_is_told_over_all_and_by_year():
 def test_there_is_no_interval_without_its_quantiles():
     assert central(np.zeros((1, 2)), [0.1, 0.9], 0.95) is None
     assert central(np.array([[1.0, 2.0]]), [0.1, 0.9], 0.8).tolist() == [[1.0, 2.0]]
+
+
+def test_intervals_of_half_four_fifths_and_nearly_all_are_judged():
+    quantiles = np.tile(stats.norm.ppf(LEVELS), (2, 1))
+    found = judge_quantiles(quantiles, np.zeros(2), LEVELS, np.array(["2020", "2020"]))
+    assert list(found["intervals"]) == ["0.5", "0.8", "0.95"]
+
+
+def test_what_comes_at_an_end_of_an_interval_lies_in_it():
+    quantiles = np.array([[0.0, 2.0]] * 4)
+    came, years = np.array([0.0, 2.0, -0.1, 2.1]), np.array(["2020"] * 4)
+    assert judge_quantiles(quantiles, came, [0.25, 0.75], years)["intervals"]["0.5"] == {
+        **{"coverage": 0.5, "interval_score": pytest.approx(2 + 4 * 0.2 / 4), "width": 2.0},
+        "by_year": {"2020": 0.5},
+    }
+
+
+def test_levels_that_are_not_those_of_an_interval_make_none():
+    assert central(np.array([[1.0, 2.0]]), [0.1 + 1.5e-9, 0.9], 0.8) is None
+    assert central(np.array([[1.0, 2.0]]), [0.1 + 0.5e-9, 0.9], 0.8).tolist() == [[1.0, 2.0]]

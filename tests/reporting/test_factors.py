@@ -1,6 +1,6 @@
 import pandas as pd
 
-from src.reporting.factors import find_factors
+from src.reporting.factors import find_factors, text
 
 
 def factors_of(**columns):
@@ -53,3 +53,14 @@ def test_numbers_have_as_few_digits_as_tell_them_apart():
     assert found.level({"lr": 0.000138698}) == ("0.000139",)
     (found,) = factors_of(lr=[0.12341, 0.12342])
     assert found.level({"lr": 0.12341}) == ("0.12341",)
+
+
+def test_ten_digits_of_a_number_are_shown_and_nothing_is_a_dash():
+    assert text(1 / 3) == "0.3333333333"
+    assert text(float("nan")) == "-"
+
+
+def test_three_more_keys_are_shown_all():
+    (found,) = factors_of(a=[1, 2], b=[1, 2], c=[1, 2], d=[1, 2])
+    assert found.together == "With a change b, c, d."
+    assert found.label(("1", "2", "3", "4")) == "a=1 b=2 c=3"

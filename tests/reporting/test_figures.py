@@ -67,3 +67,40 @@ def test_long_intervals_do_not_push_the_means_together(axes, ends, values, limit
     axes.set_xlim(*ends)
     page._limit(axes, values)
     assert axes.get_xlim() == pytest.approx(limits)
+
+
+def quantities(layers=2):
+    """Return gates and states of 4 days and 2 units; the last cells are in falling order."""
+    made = {name: np.full((layers, 4, 2), 0.5) for name in ("input", "forget", "hidden")}
+    cell = np.zeros((layers, 4, 2))
+    cell[:, 1] = (0.0, 9.0)
+    cell[:, -1] = (5.0, 1.0)
+    candidate = np.zeros((layers, 4, 2))
+    candidate[:, :] = (0.1, 0.2)
+    return made | {"cell": cell, "candidate": candidate}
+
+
+def test_a_layer_is_a_column_of_prices_gates_and_maps_ordered_by_the_last_state():
+    dates = np.datetime64("2020-01-01") + np.arange(4)
+    figure = gate_figure.gate_figure(dates, np.array([1.0, 2.0, 1.0, 2.0]), quantities(), "about")
+    grid = np.array(figure.axes[:10]).reshape(5, 2)
+    assert [axes.get_title(loc="left") for axes in grid[0]] == ["layer 1", "layer 2"]
+    labels = [axes.get_ylabel() for axes in grid[2:, 0]]
+    assert labels == ["candidate, units", "cell, units", "hidden, units"]
+    assert [axes.get_ylabel() for axes in grid[2:, 1]] == ["", "", ""]
+    for axes in grid[2]:
+        shown = np.asarray(axes.collections[0].get_array()).reshape(2, 4)
+        assert shown[:, 0].tolist() == [0.2, 0.1], "the unit of the smaller last cell is below"
+    assert grid[-1, 0].get_xticklabels()[0].get_rotation() == 30
+    assert grid[0, 0].get_shared_x_axes().joined(grid[0, 0], grid[-1, 1])
+    assert [axes.get_legend()._ncols for axes in grid[:2, 0]] == [2, 3]
+    assert not any(axes.get_legend().get_frame_on() for axes in grid[:2].ravel())
+
+
+def test_a_network_of_one_layer_without_a_cell_is_ordered_by_what_it_hides():
+    plain = {"hidden": np.array([[[0.0, 0.0], [2.0, 1.0]]]), "reset": np.full((1, 2, 2), 0.5)}
+    dates = np.datetime64("2020-01-01") + np.arange(2)
+    figure = gate_figure.gate_figure(dates, np.array([1.0, 2.0]), plain, "about")
+    map_ = figure.axes[2]
+    assert map_.get_ylabel() == "hidden, units"
+    assert np.asarray(map_.collections[0].get_array()).reshape(2, 2)[:, 1].tolist() == [1.0, 2.0]

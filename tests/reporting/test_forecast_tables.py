@@ -121,3 +121,20 @@ def test_a_file_has_the_columns_of_its_target_and_nothing_where_nobody_knows():
         "ticker,last_day,step,last_variance,variance,predicted_variance,low,high,q0.1,q0.9",
         '"A,B",2020-01-02,2,0.0001,,0.0004,,,5e-05,1.23456789e+10',
     ]
+
+
+@pytest.mark.parametrize(
+    ("last", "shown"), [(0.5, "+50.00%"), (0.0, ""), (-1.0, ""), (2.0, "-62.50%")]
+)
+def test_a_change_is_a_share_of_a_price_above_zero(last, shown):
+    table = forecast_table(forecasts(forecast(None, 0.75, last)))
+    assert cells(table)[1][0][3] == shown
+    assert all(column.no_wrap for column in table.columns)
+
+
+def test_two_known_prices_have_a_ratio_however_near_they_are():
+    near = [forecast(100.5, predicted=100.25), forecast(99.5, predicted=99.75)]
+    assert str(forecast_table(forecasts(*near)).caption).splitlines()[1:] == [
+        "On the 2 days here whose price is known, on 100.0%.",
+        'There the RMSE is 0.5000 of that of "tomorrow = today".',
+    ]

@@ -1,6 +1,7 @@
 """What forecasts of returns would have earned."""
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -158,3 +159,51 @@ def test_of_strategies_that_stand_aside_nothing_can_be_said():
     aside = strategy("aside", np.zeros(3), market)
     with pytest.raises(ValueError, match="no strategy has returns that vary"):
         money_words([aside], earned(np.ones(3), market))
+
+
+def test_a_sharpe_ratio_is_deflated_by_skew_and_tails():
+    # mean 0.01, deviation 0.02: ratio 0.5; of the population skew 2 / sqrt 3, kurtosis 7 / 3
+    found = deflated_sharpe([0.0, 0.0, 0.0, 0.04], [0.5])
+    spread = math.sqrt(1 - 2 / math.sqrt(3) * 0.5 + (7 / 3 - 1) / 4 * 0.25)
+    assert found == pytest.approx(NormalDist().cdf(0.5 * math.sqrt(3) / spread))
+
+
+@pytest.mark.parametrize(
+    "a", [[-0.01, 0.01, 0.0, 0.02], [0.01, 0.03, 0.02, 0.04], [0.04, 0.0, 0.01, 0.02]]
+)
+def test_the_difference_of_two_sharpe_ratios_by_hand(a):
+    b = [0.0, 0.01, 0.02, 0.03]
+    one, other = (np.mean(x) / np.std(x, ddof=1) for x in (a, b))
+    rho = np.corrcoef(a, b)[0, 1]
+    # Memmel's variance of the difference, times the number of bars
+    error = math.sqrt((2 * (1 - rho) + (one**2 + other**2 - 2 * one * other * rho**2) / 2) / 4)
+    found = sharpe_difference(a, b)
+    year = math.sqrt(252)
+    assert found.difference == pytest.approx(year * (one - other), abs=1e-9)
+    assert found.low == pytest.approx(year * (one - other - 1.959964 * error), rel=1e-6)
+    assert found.high == pytest.approx(year * (one - other + 1.959964 * error), rel=1e-6)
+    assert found.p_value == pytest.approx(2 * NormalDist().cdf(-abs(one - other) / error))
+
+
+def test_a_strategy_that_never_varies_cannot_be_compared():
+    for pair in (([0.0, 0.0], [0.01, 0.02]), ([0.01, 0.02], [0.0, 0.0])):
+        assert all(map(math.isnan, sharpe_difference(*pair)))
+
+
+def test_two_tries_have_some_luck():
+    second = NormalDist().inv_cdf(1 - 1 / (2 * math.e))
+    by_hand = math.sqrt(0.02) * 0.5772156649 * second
+    assert luckiest([-0.1, 0.1]) == pytest.approx(by_hand)
+
+
+def test_a_single_trade_may_break_even_and_what_gains_nothing_does_not():
+    assert earned([1.0, 1.0], [0.01, 0.02]).break_even_bp == pytest.approx(300)
+    assert math.isnan(earned([1.0, 1.0], [0.01, -0.01]).break_even_bp)
+
+
+def test_without_a_word_of_costs_there_are_none():
+    assert net_returns([1.0], [0.01]).tolist() == [0.01]
+
+
+def test_a_scaled_position_is_whole_at_most_either_way():
+    assert scaled_positions([0.0, 0.0, -0.02]).tolist() == [0.0, 0.0, -1.0]

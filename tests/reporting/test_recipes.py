@@ -104,7 +104,8 @@ def test_a_recipe_that_is_worse_is_found():
 
 
 @pytest.mark.parametrize(
-    ("days", "horizon", "lags"), [(5, 1, 2), (5, 4, 3), (5, 9, 4), (200, 1, 4)]
+    ("days", "horizon", "lags"),
+    [(5, 1, 2), (5, 4, 3), (5, 9, 4), (100, 1, 4), (200, 1, 4), (300, 1, 5)],
 )
 def test_days_hang_together_over_as_many_lags_as_there_are_data_and_steps(days, horizon, lags):
     x = np.cumsum(np.random.default_rng(0).normal(size=days))
@@ -120,3 +121,13 @@ def test_days_hang_together_over_as_many_lags_as_there_are_data_and_steps(days, 
 def test_days_that_swing_are_taken_as_independent():
     x = np.array([1.0, -1.0] * 20)
     assert _long_run_variance(x) == pytest.approx(40 / 39)
+
+
+def test_a_recipe_that_loses_as_much_more_on_every_day_and_seed_is_told_without_an_error():
+    assert compare_recipes(np.full((3, 4), 2.0), np.ones((3, 4))) == (1.0, 1.0, 1.0, 0.0, 2, 3, 4)
+
+
+def test_of_a_recipe_that_loses_nothing_there_is_no_share():
+    test = compare_recipes([[2.0, 4.0], [3.0, 5.0]], np.zeros((2, 2)))
+    assert all(map(math.isnan, (test.relative, test.low, test.high)))
+    assert 0 < test.p_value < 1

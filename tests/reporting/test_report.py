@@ -2,11 +2,15 @@ import csv
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
+import src.reporting.report as reports
 from src.reporting import load_runs, report_view, write_report
+from src.reporting.text import TextTable
 from tests.reporting.fabricate import fabricate
 
 EVIL = "<script>alert('x')</script> | [bold]*x*[/]"
@@ -158,3 +162,89 @@ def test_a_run_that_ended_before_its_data_is_counted_aside(tmp_path):
 def test_an_unknown_format_is_refused(runs, tmp_path):
     with pytest.raises(ValueError, match="format must be one of md, csv, json, html, got 'pdf'"):
         write_report(runs, tmp_path, formats=["pdf"])
+
+
+@pytest.fixture
+def faked(monkeypatch):
+    """Return what makes a report of a ranking of so many rows, without runs."""
+
+    def made(rows, sets=1):
+        table = TextTable("T", ("#",), tuple((f"row{n}",) for n in range(rows)), caption="Said.")
+        told = [f"sentence {n}" for n in range(5)] + ["The confidence set"]
+        monkeypatch.setattr(reports, "ranking", lambda comparison: table)
+        monkeypatch.setattr(reports, "verdict", lambda comparison: told)
+        runs = pd.DataFrame({"test_set": ["x"], "status": ["finished"], "reason": [None]})
+        runs["run"] = "a"
+        comparisons = tuple(SimpleNamespace(test_set=f"set {n}") for n in range(sets))
+        return reports.Report(runs, comparisons)
+
+    return made
+
+
+@pytest.mark.parametrize(("rows", "more"), [(10, ""), (11, "1 group more. ")])
+def test_a_screen_has_ten_groups_and_three_sentences_with_the_confidence_set(faked, rows, more):
+    text = shown_view(reports.report_view(faked(rows)))
+    assert ("row9" in text) is True
+    assert "row10" not in text
+    assert f"{more}Said." in " ".join(text.split())
+    assert ("more" in text) == bool(more)
+    said = [line for line in text.splitlines() if line.startswith("- ")]
+    assert said == [*(f"- sentence {n}" for n in range(3)), "- The confidence set"]
+    assert "without a result" not in text
+
+
+def test_other_test_sets_have_a_sentence_on_a_screen(faked):
+    text = shown_view(reports.report_view(faked(1, sets=3)))
+    assert "On set 1: sentence 0" in text
+    assert "On set 2: sentence 0" in text
+    assert "On set 0" not in text
+    assert "3 different sets of dates" in text
+
+
+def shown_view(view):
+    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(view)
+    return console.export_text()
+
+
+@pytest.mark.parametrize(
+    ("runs", "title"),
+    [
+        (
+            [("x", "finished"), ("x", "finished"), (None, "running")],
+            "3 runs: 2 finished, 1 running",
+        ),
+        (
+            [(None, "failed"), (None, "killed")],
+            "0 runs; besides, 2 that ended before reading any data",
+        ),
+        ([("x", "killed")], "1 run: 1 killed"),
+    ],
+)
+def test_a_title_counts_how_runs_ended_apart_from_those_that_never_began(runs, title):
+    assert reports.Report(pd.DataFrame(runs, columns=["test_set", "status"]), ()).title == title
+
+
+def test_a_report_is_written_beside_the_runs(tmp_path):
+    for name in ("a/x", "a/y", "b/z"):
+        (tmp_path / name).mkdir(parents=True)
+    folder, x, y, z = (str(tmp_path / name) for name in ("a", "a/x", "a/y", "b/z"))
+    assert reports._beside([folder], [x, y]) == tmp_path / "a"
+    assert reports._beside([x], [x]) == tmp_path / "a"
+    assert reports._beside([x, y], [x, y]) == tmp_path / "a"
+    assert reports._beside([f"{folder}/*"], [x, y]) == tmp_path / "a"
+    assert reports._beside([folder, str(tmp_path / "b")], [x, y, z]) == tmp_path
+
+
+def test_files_have_no_column_of_numbers_and_folders_are_made(tmp_path):
+    for seed in range(2):
+        fabricate(tmp_path / "runs", pooling="mean", val=0.1, seed=seed)
+        fabricate(tmp_path / "runs", pooling="last", val=0.2, seed=seed)
+    out = tmp_path / "new" / "folder"
+    write_report(tmp_path / "runs", out, formats=["csv", "json"])
+    assert (out / "runs.csv").read_text().startswith("experiment,run,status,")
+    head = (out / "comparison.csv").read_text().splitlines()[0].split(",")
+    assert head[:4] == ["test_set", "criterion_is", "metric_is", "baseline"]
+    assert {"metric_mean", "criterion_n", "metric_difference_p_value", "pooling"} <= set(head)
+    assert not {"metric_p_value", "criterion_p_value"} & set(head)
+    assert (out / "comparison.json").read_text().startswith('{\n  "comparisons": [\n    {')

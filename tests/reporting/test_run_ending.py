@@ -1,6 +1,14 @@
 from pathlib import Path
 
-from src.reporting.run_ending import gradient_lines, length_line, next_lines, written_lines
+import pytest
+
+from src.reporting.run_ending import (
+    fitting_line,
+    gradient_lines,
+    length_line,
+    next_lines,
+    written_lines,
+)
 
 FINDING = {
     "cause": "dead_input",
@@ -86,3 +94,50 @@ def test_what_was_written_and_what_comes_next_can_be_pasted():
     typed = list(next_lines(folder, "lightning_logs", forecasts=False))
     assert "  python -m src.diagnose lightning_logs/a/b" in typed
     assert not any("predict" in line for line in typed)
+
+
+def ending(skill, **more):
+    best = {"epochs_trained": 1, "steps_trained": 9, "val_loss": 0.1}
+    found = {"ended_by": "trainer.max_epochs", "best": best}
+    return {**found, "validation": [{"step": 9, "loss": 0.1, "skill": skill}], **more}
+
+
+@pytest.mark.parametrize(
+    ("skill", "said"), [(0.0007, "0.1% below"), (-0.0007, "0.1% above"), (0.0005, "0.1% below")]
+)
+def test_a_skill_of_half_a_tenth_of_a_per_cent_is_told(skill, said):
+    assert length_line(ending(skill)).endswith(f'RMSE {said} that of "tomorrow = today".')
+
+
+def test_a_skill_is_that_of_the_target():
+    line = length_line(ending(0.25, config={"data": {"target": "volatility"}}))
+    assert line.endswith('QLIKE 25.0% below that of "as before".')
+
+
+def test_a_model_that_is_fitted_says_what_was_chosen():
+    tried = [{"lags": 1, "val_loss": 0.5}]
+    fitting = {"chosen": {"lags": 1}, "tried": tried}
+    said = "Fitted to the training part; lags=1, the only one."
+    assert length_line({"best": {}, "fitting": fitting}) == said
+    nothing = {"chosen": {}, "tried": tried}
+    assert fitting_line(nothing) == "Fitted to the training part; nothing to tune."
+
+
+def test_gradients_that_cannot_be_replayed_are_not_called_healthy():
+    diagnosis = {"findings": [], "num_batches": 0, "not_replayed": "no batch is left"}
+    assert list(gradient_lines({"diagnosis": diagnosis})) == [
+        "Gradients: not known: no batch is left."
+    ]
+    found = diagnosis | {"findings": [FINDING | {"confirmed": False}, FINDING | {"parameter": ""}]}
+    assert list(gradient_lines({"diagnosis": found})) == [
+        "Gradients: 2 findings to act on (replayed batches: 0).",
+        "  dead_input in fc.weight: 50.0% of its gradient, not confirmed. Drop it.",
+        "  dead_input in fc: 50.0% of its gradient, confirmed by intervention. Drop it.",
+    ]
+
+
+def test_what_comes_next_follows_from_what_the_run_is():
+    both = list(next_lines(Path("a"), "logs", forecasts=True))
+    assert [line.split()[2] for line in both[1:3]] == ["src.diagnose", "src.predict"]
+    neither = list(next_lines(Path("a"), "logs", forecasts=False, gradients=False))
+    assert neither == ["Next:", "  tensorboard --logdir logs"]

@@ -125,3 +125,36 @@ def test_what_is_said_of_gates_stands_beside_what_was_measured():
             "rnn 100 (1.00x)\nlstm 400 (4.00x)",
         ],
     ]
+
+
+def test_eight_names_are_all_shown_and_stand_below_their_finding():
+    names = [f"f{n}" for n in range(8)]
+    view = findings_view({"findings": [finding("dead_input", indices=names, remedy="Drop.")]})
+    assert said(view)[2] == "   8: f0, f1, f2, f3, f4, f5, f6, f7"
+    for part in view.renderables[2:]:
+        assert (part.top, part.right, part.bottom, part.left) == (0, 0, 0, 3)
+        assert part.expand is False
+
+
+def test_numbers_stand_at_the_right_and_are_never_folded():
+    record = dict.fromkeys(("zero_fraction", "rows", "columns", "scattered"), 0.5)
+    records = [{"step": 0, "distinct_columns": 3, **record}]
+    for table in (course_table({"parameter": "w", "records": records}), what_if_table([])):
+        assert all(column.no_wrap for column in table.columns)
+        words = [c.justify for c in table.columns if str(c.header) in ("group", "option")]
+        assert set(words) <= {"left"}
+        others = [c.justify for c in table.columns if str(c.header) not in ("group", "option")]
+        assert set(others) == {"right"}
+
+
+def test_what_textbooks_claim_of_each_lag_is_shown_and_a_gru_has_a_hidden_state():
+    kept = {name: [0.8, 0.7, 0.9] for name in ("rising", "falling", "difference")}
+    lags = dict.fromkeys((5, 10, 20, 50), 0.5)
+    answers = {"cell": "gru", "gate": "update", "windows": 7, "trace_error": 1e-7, "step": "hour"}
+    answers |= {"keeping": [kept], "kept": [lags], "retention": lags, "parameters": {"rnn": 100}}
+    _, rows = cells(gate_table(answers))
+    assert [row[0] for row in rows[3:-1]] == [
+        *("95% kept after 5 hours", "85% kept after 10 hours"),
+        *("75% kept after 20 hours", "60% kept after 50 hours"),
+    ]
+    assert rows[3][1] == "hidden state left, by layer; influence on forecast"

@@ -1,3 +1,4 @@
+import fcntl
 import json
 import math
 import os
@@ -6,7 +7,9 @@ import time
 
 import pytest
 
+from src.files import LOCK
 from src.reporting import load_runs
+from src.reporting import runs as runs_module
 from src.reporting.runs import _facts, death
 from tests.reporting.fabricate import fabricate
 
@@ -132,3 +135,76 @@ def test_a_manifest_that_cannot_be_read_is_an_error_in_words(tmp_path):
 def test_no_runs_is_an_error_that_names_the_path(tmp_path, path, message):
     with pytest.raises(ValueError, match=message):
         load_runs(f"{tmp_path}{path}")
+
+
+def test_a_run_is_silent_after_half_an_hour_and_dead_when_nobody_holds_its_lock(tmp_path):
+    (tmp_path / "a").touch()
+    os.utime(tmp_path / "a", (1000, 1000))
+    assert death(tmp_path, now=1000 + 1800) is None
+    assert death(tmp_path, now=1000 + 1801) == "nothing written for 0.5 h"
+    with (tmp_path / LOCK).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert death(tmp_path, now=1e12) is None
+    assert death(tmp_path) == "its process is gone"
+
+
+def test_a_process_that_may_not_be_asked_lives(monkeypatch):
+    def refuse(pid, signal):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", refuse)
+    assert runs_module._is_process(1)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "name", "nt")
+        found = runs_module._is_process(1)
+    assert found is True
+
+
+def test_globs_reach_any_depth(tmp_path):
+    fabricate(tmp_path / "a" / "b" / "c")
+    assert len(load_runs(f"{tmp_path}/**/mean*")) == 1
+
+
+def test_folds_stand_for_nothing_beside_the_whole_they_are_of(tmp_path):
+    whole = fabricate(tmp_path, seed=0)
+    for fold in range(2):
+        fabricate(tmp_path / "folds", seed=fold, config={"evaluation": {"fold": fold}})
+    assert load_runs(tmp_path)["run"].tolist() == [whole.name]
+    assert len(load_runs(tmp_path / "folds")) == 2
+
+
+@pytest.mark.parametrize(
+    ("own", "swept", "status"),
+    [
+        ("finished", "killed", "finished"),
+        ("finished", "running", "finished"),
+        ("running", "failed", "failed"),
+        ("running", "running", "running"),
+    ],
+)
+def test_a_sweep_knows_better_only_of_runs_that_could_not_end(tmp_path, own, swept, status):
+    run = fabricate(tmp_path / "logs", status=own)
+    sweep = tmp_path / "sweep"
+    sweep.mkdir()
+    jobs = [{"name": "a", "status": swept, "folder": f"../logs/{run.name}"}]
+    (sweep / "sweep.json").write_text(json.dumps({"jobs": jobs}))
+    assert load_runs(sweep)["status"].tolist() == [status]
+
+
+def test_where_there_are_no_runs_the_first_path_is_named(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    for given in (tmp_path / "a", str(tmp_path / "a"), [tmp_path / "a", tmp_path / "b"]):
+        with pytest.raises(ValueError, match=f"no runs in {tmp_path}/a: there is no report.json"):
+            load_runs(given)
+
+
+def test_numbers_are_columns_of_numbers_and_warnings_stay_together(tmp_path):
+    test = {"first": "a", "last": "b", "windows": 7}
+    fabricate(tmp_path, data={"data": "x", "test": test, "warnings": ["a gap"]}, alerts=[])
+    runs = load_runs(tmp_path)
+    kinds = [runs[name].dtype for name in ("test/rmse", "alarms", "alerts", "seed")]
+    assert kinds == [float, float, float, object]
+    assert runs["data_warnings"].tolist() == [("a gap",)]
+    assert runs["alerts"].tolist() == [0.0]
+    assert runs["horizon"].tolist() == [1]

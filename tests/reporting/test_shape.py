@@ -6,6 +6,7 @@ import json
 import pytest
 
 from src import report
+from src.reporting import shape
 from src.reporting.runs import load_runs
 from src.terminal import Terminal
 from tests.reporting.fabricate import fabricate
@@ -100,3 +101,49 @@ def test_a_manifest_of_another_shape_is_one_line(tmp_path, capsys):
         error = capsys.readouterr().err
         assert said in error
         assert error.count("\n") == 1
+
+
+def read(tmp_path, text):
+    (tmp_path / "record.json").write_text(text)
+    return shape.read_record(tmp_path / "record.json", shape.REPORT)
+
+
+@pytest.mark.parametrize(
+    ("key", "opened", "closed"), [("config", '{"a":', "}"), ("alerts", "[", "]")]
+)
+def test_a_record_is_nested_31_deep_and_no_deeper(tmp_path, key, opened, closed):
+    def nested(depth):
+        return f'{{"{key}": {opened * depth}1{closed * depth}}}'
+
+    assert key in read(tmp_path, nested(31))
+    with pytest.raises(ValueError, match="nested more than 32 deep"):
+        read(tmp_path, nested(32))
+
+
+def test_a_number_has_three_hundred_digits_at_most(tmp_path):
+    largest = 10**300
+    text = '{{"seed": {0}, "best": {{"val_loss": {0}}}, "config": {{"a": {0}}}}}'
+    assert read(tmp_path, text.format(largest))["seed"] == largest
+    for one in ('{{"seed": {0}}}', '{{"best": {{"val_loss": {0}}}}}', '{{"config": {{"a": {0}}}}}'):
+        with pytest.raises(ValueError, match="number"):
+            read(tmp_path, one.format(largest + 1))
+
+
+def test_nothing_in_a_list_is_a_value_only_where_any_is(tmp_path):
+    assert read(tmp_path, '{"alerts": [null]}') == {"alerts": [None]}
+    with pytest.raises(ValueError, match=r"data\.warnings\.0: nothing is there"):
+        read(tmp_path, '{"data": {"warnings": [null]}}')
+
+
+def test_texts_in_lists_steer_nothing_either(tmp_path):
+    for text in ('"a\\u001b"', '"a\x9b"'):
+        record = read(tmp_path, f'{{"data": {{"warnings": [{text}]}}, "seed": 1}}')
+        (warning,) = record["data"]["warnings"]
+        assert warning.isprintable()
+        assert warning.startswith("a\\x")
+        assert record["seed"] == 1
+
+
+def test_a_value_of_sixty_letters_is_shown_whole():
+    assert shape._shown("x" * 58) == '"' + "x" * 58 + '"'
+    assert shape._shown("x" * 59) == '"' + "x" * 59 + "..."

@@ -11,6 +11,7 @@ from src.reporting.statistics import (
     confidence_set,
     detectable,
     diebold_mariano,
+    difference,
     estimate,
     holm,
 )
@@ -209,3 +210,44 @@ def test_a_lead_of_a_few_long_spells_is_no_lead():
         confidence_set(np.column_stack([flat, flat + d]))[1] for d in (apart, shuffled)
     )
     assert alone < 0.05 < spells
+
+
+def test_what_differs_by_more_than_a_ten_millionth_differs():
+    assert difference([1 + 0.9e-7], [1.0]).tolist() == [0.0]
+    assert difference([1 + 1.5e-7], [1.0])[0] == pytest.approx(1.5e-7)
+
+
+def test_zeros_are_zero_without_a_doubt():
+    assert estimate([0.0, 0.0]) == (0.0, 0.0, 0.0, 0.0, 2, 1.0)
+
+
+@pytest.mark.parametrize("unit", [1.0, 0.01])
+def test_diebold_mariano_of_three_days_ahead_by_hand(unit):
+    # d = 1, 2, 5, 8, 4: centred -3, -2, 1, 4, 0; the correction is (5 + 1 - 6 + 3 * 2 / 5) / 5
+    found = diebold_mariano(unit * np.array([1, 2, 5, 8, 4]), np.zeros(5), horizon=3)
+    own = [30 / 5, (6 - 2 + 4 + 0) / 5, (-3 - 8 + 0) / 5]
+    variance = max(own[0] + 2 * (own[1] + own[2]), own[0]) / 5
+    assert found.statistic == pytest.approx(4 / math.sqrt(variance) * math.sqrt(1.2 / 5))
+
+
+def test_the_same_loss_more_every_day_is_beyond_doubt_over_several_days_too():
+    found = diebold_mariano([2.0, 3.0, 4.0], [1.0, 2.0, 3.0], horizon=2)
+    assert found == (math.inf, 0.0, 3, 0.5)
+
+
+def test_thirty_days_are_enough_for_a_confidence_set_and_29_are_not():
+    losses = np.random.default_rng(0).exponential(size=(30, 1))
+    assert confidence_set(np.column_stack([losses, losses + 1])).tolist() == [1.0, 0.0]
+    with pytest.raises(ValueError, match="at least 30 days, got 29"):
+        confidence_set(losses[:29])
+
+
+def test_a_confidence_set_takes_a_thousand_samples_from_seed_0():
+    losses = np.random.default_rng(3).exponential(size=(30, 3))
+    found = confidence_set(losses)
+    assert found.tolist() == confidence_set(losses, 1000, 0).tolist()
+    assert any(0 < p < 1 for p in found)
+
+
+def test_the_unit_of_the_losses_does_not_change_the_blocks():
+    assert _block_length(0.001 * persistent()[:, None]) == _block_length(persistent()[:, None])

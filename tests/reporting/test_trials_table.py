@@ -1,6 +1,7 @@
+import pytest
 from rich.console import Console
 
-from src.reporting.trials_table import trials_view
+from src.reporting.trials_table import _skill, trials_view
 
 
 def row(change, skills, **more):
@@ -35,3 +36,23 @@ def test_without_a_repair_all_trials_are_shown_with_what_was_left_out():
     assert "RuntimeError: no" in text
     assert "none, planted target" in text
     assert "No time was left for: fresh weights" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(-9.5, "-9.50"), (-10.0, "< -9.99"), (-10.5, "< -9.99")]
+)
+def test_a_skill_far_below_zero_is_not_told_to_the_digit(value, shown):
+    assert _skill(value) == shown
+
+
+def test_words_stand_at_the_left_and_skills_at_the_right():
+    view = trials_view(
+        {"words": "", "alarm": True, "rows": [], "untried": [], "trials": [row("a", {"30": 0.1})]}
+    )
+    _, table = view.renderables
+    assert [(str(c.header), c.justify) for c in table.columns] == [
+        *(("change", "left"), ("start", "left"), ("skill at 30", "right")),
+        *(("cause", "left"), ("do", "left")),
+    ]
+    nothing = {"words": "", "alarm": False, "rows": [], "untried": [], "trials": []}
+    assert len(trials_view(nothing).renderables) == 1

@@ -1,15 +1,16 @@
 """The page is made of kept forecasts, and of nothing else."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from src.report import main
-from src.reporting.predictability import store
+from src.reporting.predictability import page, store
 from src.reporting.predictability.earning import all_earnings
-from src.reporting.predictability.page import DOCS, write_verdict
+from src.reporting.predictability.page import DOCS, _years_told, made_words, write_verdict
 from src.reporting.predictability.scores import judge
 from src.reporting.predictability.tables import money_table
 from tests.reporting.predictability.fabricate import RECORD, kept, results
@@ -116,3 +117,65 @@ def test_a_page_that_is_not_to_be_written_is_refused(capsys):
 def test_the_page_of_the_docs_is_that_of_the_kept_forecasts(tmp_path):
     write_verdict(tmp_path)
     assert (tmp_path / "verdict.md").read_text() == (DOCS / "verdict.md").read_text()
+
+
+def test_how_it_was_made_is_told_with_what_a_larger_size_takes():
+    words = made_words(RECORD)
+    assert words.startswith(
+        "Size `quick`, by `python -m benchmarks.verdict --quick --write`: 2 blocks of 450 days for "
+        "each series and question, 12 fits and trainings, 2 minutes of them one after the other, "
+        "on 2 cores. A larger size exists: `make verdict`. What was chosen"
+    )
+    assert words.endswith("What each model is made by:\n\n- ridge: `model=ridge`")
+    assert "on 2 cores. What was chosen" in made_words({**RECORD, "larger": None})
+
+
+def test_years_are_told_with_their_questions_or_there_are_none():
+    one = SimpleNamespace(kept=kept("volatility_5", days=2))
+    assert _years_told({}) == "none"
+    assert _years_told({2011: [one, one], 2012: [one]}) == (
+        "2011 (S&P 500 volatility 5, S&P 500 volatility 5); 2012 (S&P 500 volatility 5)"
+    )
+
+
+def test_money_of_a_series_is_that_of_all_its_questions_beside_the_first_holding(monkeypatch):
+    monkeypatch.setattr(page, "money_words", lambda strategies, holding: f"{strategies} {holding}")
+    first, second, other = (
+        SimpleNamespace(kept=kept(series=name, days=2), strategies=[number], holding=number)
+        for number, name in enumerate(("sp500", "sp500", "nasdaq"))
+    )
+    assert page._money([first, second, other], "sp500") == "**Money, S&P 500:** [0, 1] 0"
+    assert page._money([first], "nasdaq") == ""
+
+
+def test_a_page_can_be_written_again_and_comes_first(tmp_path, monkeypatch):
+    for name in ("gains_figure", "saved_figure", "coverage_figure"):
+        monkeypatch.setattr(page, name, lambda judged: None)
+    monkeypatch.setattr(page, "save", lambda figure, file: file)
+    monkeypatch.setattr(page, "page", lambda *parts: "text")
+    monkeypatch.setattr(store, "read", lambda folder: ([], RECORD))
+    for _ in range(2):
+        files = write_verdict(tmp_path / "new" / "docs", tmp_path).files
+    assert [file.name for file in files] == ["verdict.md", "gains.png", "saved.png", "coverage.png"]
+
+
+def test_questions_are_as_far_ahead_as_their_keys_say_and_the_docs_are_those_of_the_project():
+    assert [one.horizon for one in store.QUESTIONS] == [int(q.key[-1]) for q in store.QUESTIONS]
+    assert (store.ROOT / "pyproject.toml").is_file()
+
+
+def test_forecasts_are_kept_in_a_new_folder_and_again(tmp_path):
+    for _ in range(2):
+        files = store.write([kept(days=3)], RECORD, tmp_path / "new" / "folder")
+    assert [file.name for file in files] == [store.TABLE, store.RECORD]
+
+
+def test_costs_take_what_is_traded():
+    own = judge(kept(skill=0.9, days=300)).kept
+    (got,) = all_earnings([own])
+    position = np.sign(own.forecasts["har"][:-1])
+    traded = np.abs(np.diff(position, prepend=0.0))
+    gross = position * np.diff(own.last_price) / own.last_price[:-1]
+    best = next(one for one in got.strategies if one.name == "har, sign, 1 day")
+    for earned, cost in zip(best.at_cost, (0.0, 5e-4, 10e-4), strict=True):
+        assert earned.mean == pytest.approx(252 * (gross - cost * traded).mean())

@@ -104,3 +104,37 @@ def test_a_level_follows_what_is_known_and_no_more():
     assert not held[10:15].any()
     assert held[15]
     assert not holds(np.zeros(50), 0.95).any()
+
+
+def test_the_score_of_three_samples_by_hand():
+    # distances 1, 0, 4 average 5 / 3; half the mean distance of two draws is (1 + 5 + 4) / 9
+    assert Spread(0, np.array([[0.0, 1.0, 5.0]])).crps([1.0]) == pytest.approx([5 / 9])
+
+
+def test_what_lies_beyond_all_samples_has_the_outermost_rank():
+    three = Spread(0, np.array([[1.0, 2.0, 4.0]] * 2))
+    assert three.rank([0.5, 4.5]).tolist() == [0.0, 1.0]
+    assert Spread(0, np.array([[0.0, 1.0]])).above().tolist() == [0.5]
+
+
+def test_as_many_forecasts_as_errors_are_one_too_few():
+    with pytest.raises(ValueError, match="more than 2, to have 2 errors, got 2"):
+        spread([0.0] * 2, [1.0] * 2, errors=2)
+    assert spread([0.0] * 3, [1.0] * 3, errors=2).samples.shape == (1, 2)
+
+
+def test_an_interval_holds_what_lies_at_its_end_and_nothing_beyond_all_samples():
+    assert holds([0.25, 0.75, 0.2], 0.5, step=0.0).tolist() == [True, True, False]
+    assert holds([0.0, 1.0, 0.1], 1.0, step=0.0).tolist() == [False, False, True]
+    assert holds([0.5] * 3, 0.1, step=1.0).tolist() == [True] * 3
+
+
+def test_a_level_moves_by_five_thousandths_of_what_is_known_a_bar_later():
+    ranks = np.random.default_rng(0).uniform(size=4000)
+    found = holds(ranks, 0.9).tolist()
+    assert found == holds(ranks, 0.9, horizon=1, step=0.005).tolist()
+    assert found != holds(ranks, 0.9, horizon=1, step=0.01).tolist()
+
+
+def test_prices_that_stand_still_have_next_to_no_volatility():
+    assert volatility([5.0, 5.0, 5.0]) == pytest.approx([1e-6] * 3)

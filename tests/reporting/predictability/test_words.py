@@ -1,11 +1,13 @@
 """Each word of the verdict can come out, and comes where the numbers say so."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from src.reporting.predictability.scores import Against, judge
+from src.reporting.predictability.scores import RMSE, Against, Cell, judge
+from src.reporting.predictability.store import QUESTIONS
 from src.reporting.predictability.tables import bad_years, off, overview, years_table
 from src.reporting.predictability.words import (
     ASKED,
@@ -19,6 +21,7 @@ from src.reporting.predictability.words import (
     rival_words,
     rivals,
 )
+from src.reporting.standing import ALPHA
 from tests.reporting.predictability.fabricate import kept
 
 RETURN, DIRECTION, VOLATILITY = ASKED
@@ -156,3 +159,73 @@ def test_the_paragraph_says_what_is_predictable_by_which_model_and_how_surely():
     rows = overview(judged, "sp500").rows
     assert [row[0] for row in rows] == ["naive", "ridge", "har", "lstm"]
     assert rows[0][1] == "1.000"
+
+
+def fake(place=0, measure=RMSE, shares=None, **cells):
+    """Return a question as if models had lost so much, relative to the naive one and how surely."""
+    made = {
+        name: Cell(1 + r, Against(r, r, r, p), p, in_set) for name, (r, p, in_set) in cells.items()
+    }
+    losses = {measure: {name: np.array([cell.value]) for name, cell in made.items()}}
+    made["naive"] = Cell(1.0, None, float("nan"), False)
+    kept_ = SimpleNamespace(series="sp500", question=QUESTIONS[place])
+    shares = shares or {}
+    return SimpleNamespace(
+        **{"kept": kept_, "cells": {measure: made}, "losses": losses, "spreads": shares},
+        coverage=lambda name, level: {0.95: shares[name]}[level],
+        rigid={name: np.array([True] * 95 + [False] * 5) for name in shares},
+    )
+
+
+@pytest.mark.parametrize(("gain", "hardly"), [(0.0099, True), (0.01, False), (0.015, False)])
+def test_a_hundredth_is_worth_a_word(gain, hardly):
+    words = headline(RETURN, [fake(ridge=(-gain, 0.01, True))])
+    assert (": yes, but hardly.**" in words) == hardly
+
+
+def test_the_best_wins_in_the_most_cases_and_there_by_the_most():
+    both = [
+        fake(ridge=(-0.1, 0.01, False), har=(-0.2, 0.01, False), lstm=(-0.9, 0.2, False)),
+        fake(1, ridge=(-0.1, 0.01, False), drift=(-0.9, 0.01, False), har=(-0.05, 0.9, False)),
+    ]
+    assert "Best by ridge: it loses 10.0% less than" in headline(RETURN, both)
+    one = [fake(ridge=(-0.1, 0.01, False), har=(-0.2, 0.01, False))]
+    assert "Best by har: it loses 20.0% less than" in headline(RETURN, one)
+    assert gain_words(RETURN, one) == [
+        "S&P 500, return, 1 day: best by har, 20.0% less loss (95% interval 20.0% to 20.0% less) "
+        "(p 0.010)"
+    ]
+
+
+def test_an_interval_that_ends_at_zero_has_both_words():
+    assert change_words(Against(-0.1, -0.2, 0.0, 0.05)) == (
+        "10.0% less loss (95% interval 20.0% less to 0.0% more)"
+    )
+
+
+def test_at_five_per_cent_no_network_is_told_from_har():
+    assert rival(-0.1, ALPHA).verdict == "cannot be told from HAR"
+    assert rival(-0.1, 0.049).verdict == "beats HAR"
+
+
+@pytest.mark.parametrize(
+    ("shares", "head", "said"),
+    [
+        (
+            {"a": 0.94, "b": 0.96},
+            "yes",
+            "held on 94.0% to 96.0% of them, within the goal in 2 of 2",
+        ),
+        ({"a": 0.939}, "no", "held on 93.9% of them, within the goal in 0 of 1"),
+        (
+            {"a": 0.961, "b": 0.95},
+            "in part",
+            "held on 95.0% to 96.1% of them, within the goal in 1",
+        ),
+    ],
+)
+def test_the_ends_of_the_goal_lie_within_it(shares, head, said):
+    words = coverage_words([fake(shares=shares)])
+    assert f"of all days: {head}.** They {said}" in words
+    assert f"({len(shares)} where their level does not follow" in words
+    assert coverage_words([fake()]) == ""
