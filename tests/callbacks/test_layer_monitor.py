@@ -1,8 +1,12 @@
 """What a fit's end shows of its layers: planted dead units are counted, the key third is idle."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import lightning.pytorch as pl
 import pytest
 import torch
+from torch import nn
 
 from src.callbacks.layer_monitor import LayerMonitor
 from src.runs.opening import open_run
@@ -46,3 +50,60 @@ def _trainer(module):
     trainer = pl.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
     trainer.strategy.connect(module)
     return trainer
+
+
+class ByHand(nn.Module):
+    """A layer of which everything is known: attention hands on the mean of its values, all 0.
+
+    Of its four units the first two are never above 0; the third is where a bar's first feature is
+    the larger one, the fourth everywhere else.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(2, 1, 4, 0.5, batch_first=True, norm_first=True)
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.zero_()
+            self.layer.norm2.weight.fill_(1)
+            self.layer.self_attn.out_proj.weight.copy_(torch.eye(2))
+            self.layer.linear1.weight[2:, 0] = torch.tensor([1.0, -1.0])
+            self.layer.linear1.bias[1] = -1
+
+    def forward(self, x_btf):
+        return self.layer(x_btf)[:, -1, :1]
+
+    def diagnosis_loss(self, batch):
+        return self(batch.x).mean()
+
+
+def measured(module, batch):
+    """Return a monitor after a fit that last validated on a batch."""
+    precision = SimpleNamespace(train_step_context=nullcontext)
+    nothing = {"strategy": None, "callbacks": [], "loggers": [], "optimizers": []}
+    trainer = SimpleNamespace(precision_plugin=precision, **nothing)
+    monitor = LayerMonitor()
+    if batch is not None:
+        monitor.on_validation_batch_end(trainer, module, None, batch, 0)
+    monitor.on_train_end(trainer, module)
+    return monitor
+
+
+def test_a_unit_above_0_once_lives_and_only_the_values_bias_moves_this_forecast():
+    x_btf = torch.tensor([0.0, 1.0]).repeat(2, 2, 1)
+    x_btf[0, 1] = torch.tensor([1.0, 0.0])  # the one bar where the third unit is above 0
+    monitor = measured(ByHand(), SimpleNamespace(x=x_btf))
+    idle = {"gradient": 0.0, "shift": 0.0}
+    moves = {"gradient": pytest.approx(1.0), "shift": pytest.approx(1.0)}
+    assert monitor.dead_units == {"layer": 0.5}
+    assert monitor.biases == {"layer": {"query": idle, "key": idle, "value": moves}}
+    layers = {"dead_units": monitor.dead_units, "biases": monitor.biases}
+    assert monitor.report() == {"layers": layers}
+
+
+@pytest.mark.parametrize(
+    ("module", "batch"), [(nn.Linear(2, 1), "no windows"), (ByHand(), None)], ids=["layer", "batch"]
+)
+def test_without_a_layer_or_a_validation_nothing_is_measured(module, batch):
+    monitor = measured(module, batch)
+    assert (monitor.dead_units, monitor.biases) == ({}, {})

@@ -134,3 +134,67 @@ def test_of_several_processes_one_writes(tmp_path):
     logger = TensorBoardLogger(tmp_path)
     assert stepped(MemoryMonitor(), [1], logged=(logger,), is_global_zero=False) == [1]
     assert not list(tmp_path.rglob("events*"))
+
+
+class Squaring(Weighing):
+    """Predict the weighted sum of squares: a day counts twice its value times its weight."""
+
+    def forward(self, x_btf):
+        return super().forward(x_btf.square())
+
+
+def test_of_a_batch_the_first_32_windows_are_measured():
+    monitor, module = MemoryMonitor(), Squaring([1.0, 2.0])
+    trainer = SimpleNamespace(global_step=0, loggers=(), is_global_zero=True)
+    monitor.on_train_start(trainer, module)
+    trainer.global_step = 1
+    x_btf = torch.ones(40, 2, 1)
+    x_btf[32:] = 100
+    monitor.on_train_batch_end(trainer, module, None, (x_btf, None), 0)
+    assert monitor.history == [{"step": 1, "norms": pytest.approx([2, 4])}]
+
+
+def test_a_window_of_five_days_has_none_five_days_back():
+    monitor = MemoryMonitor()
+    stepped(monitor, [1], weights=(1.0,) * 5)
+    assert monitor.latest == {"memory/half_life": 5, "memory/norm_last": pytest.approx(1)}
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Return what is drawn, on a board that shows pictures where there is a logger."""
+    pictures = []
+
+    class Board:
+        def __init__(self, loggers):
+            self.draws = bool(loggers)
+
+        def scalars(self, values, step):
+            pass
+
+        def image(self, tag, picture, step):
+            pictures.append((tag, step))
+
+    def heatmap(shares, steps, title):
+        pictures.append((shares.tolist(), steps, title))
+
+    monkeypatch.setattr("src.callbacks.memory_monitor.LogWriter", Board)
+    monkeypatch.setattr("src.callbacks.memory_monitor.heatmap", heatmap)
+    return pictures
+
+
+def test_each_row_of_the_picture_is_the_days_shares_by_hand(drawn):
+    stepped(MemoryMonitor(every_n_steps=1), [1, 2], weights=(1.0, 1.0, 2.0, 4.0), logged=(1,))
+    row = pytest.approx([0.125, 0.125, 0.25, 0.5])
+    assert drawn == [([row, row], [1, 2], "influence on the forecast"), ("memory_over_time", 2)]
+
+
+def test_a_forecast_that_feels_no_day_has_shares_of_0(drawn):
+    stepped(MemoryMonitor(), [1], weights=(0.0, 0.0, 0.0), logged=(1,))
+    assert drawn[0][0] == [[0, 0, 0]]
+
+
+@pytest.mark.parametrize(("steps", "logged"), [([], (1,)), ([1], ())], ids=["records", "board"])
+def test_without_records_or_a_board_nothing_is_drawn(drawn, steps, logged):
+    stepped(MemoryMonitor(), steps, logged=logged)
+    assert drawn == []

@@ -42,8 +42,11 @@ def outcome(milestone: Milestone, values: dict[int, float], end: int) -> tuple[s
         ({10: 0.4, 110: 0.9}, 110, ("missed", None)),
         ({5: 0.9, 20: 0.4}, 20, ("not yet", None)),
         ({100: 0.6}, 100, ("reached", 100)),
+        ({10: 0.6}, 10, ("reached", 10)),
         ({10: float("nan"), 100: float("nan")}, 100, ("missed", None)),
         ({}, 5, ("not yet", None)),
+        ({}, 9, ("not yet", None)),
+        ({}, 10, ("not measured", None)),
         ({}, 50, ("not measured", None)),
     ],
     ids=[
@@ -53,8 +56,11 @@ def outcome(milestone: Milestone, values: dict[int, float], end: int) -> tuple[s
         "met too late",
         "met too early",
         "met at the last step",
+        "met at the first step",
         "nan meets nothing",
-        "before its first step",
+        "long before its first step",
+        "just before its first step",
+        "not seen at its first step",
         "never seen",
     ],
 )
@@ -107,6 +113,7 @@ def test_scale_multiplies_the_steps_alone() -> None:
         ({**GOAL, "comparison": "=="}, "milestone m: comparison must be one of .* got =="),
         ({**GOAL, "from_step": 5, "to_step": 4}, "milestone m: steps .* got 5 and 4"),
         ({**GOAL, "from_step": -1}, "milestone m: steps .* got -1 and None"),
+        ({**GOAL, "quantity": 3}, "milestone m: its quantity is a tag, got 3"),
         ({"quantity": "q"}, "milestone m must have bound, comparison, quantity .* got quantity"),
         ({**GOAL, "unit": "%"}, "milestone m must have .* got .* unit"),
     ],
@@ -114,6 +121,30 @@ def test_scale_multiplies_the_steps_alone() -> None:
 def test_goals_that_cannot_be_judged_are_refused(goal: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_milestone("m", goal)
+
+
+def test_a_goal_counts_from_the_start_for_ever_unless_it_says_otherwise() -> None:
+    milestone = Milestone("m", "q", ">", 0.5)
+    assert (milestone.from_step, milestone.to_step, milestone.hold) == (0, None, False)
+    assert milestone.covers(0)
+    one_step = Milestone("m", "q", ">", 0.5, from_step=7, to_step=7)
+    assert [one_step.covers(step) for step in (6, 7, 8)] == [False, True, False]
+
+
+def test_before_the_first_step_a_goal_from_step_1_is_not_due() -> None:
+    milestones = Milestones({"m": {**GOAL, "from_step": 1}})
+    assert milestones.results[0]["status"] == "not yet"
+
+
+def test_the_first_step_is_looked_at_where_every_step_is() -> None:
+    milestones = Looks({"m": GOAL}, every_n_steps=1)
+    fit([milestones], 3)
+    assert milestones.steps == [1, 2, 3]
+
+
+def test_a_distance_between_looks_below_one_step_is_refused() -> None:
+    with pytest.raises(ValueError, match="every_n_steps must be at least 1, got 0"):
+        Milestones({}, every_n_steps=0)
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("inf")])

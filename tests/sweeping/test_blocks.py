@@ -130,3 +130,8 @@ def test_what_is_no_block_is_refused_with_what_was_expected(settings, message):
 def test_an_interval_in_a_block_is_refused_with_the_blocks_name():
     with pytest.raises(ValueError, match=r"sweep.blocks.a: .*INTERVAL"):
         jobs_of({"a": {"lr": "interval(0,1)"}})
+
+
+def test_without_a_word_on_it_values_are_combined_and_not_paired():
+    two = parse(["a=1,2", "b=3,4"])
+    assert len(factorial(two, [], [])) == len(union({"one": two}, [], [])) == 4

@@ -120,6 +120,8 @@ def test_values_in_common_count_and_a_jobs_own_win():
         ["model._target_=os.system"],
         ["hydra.launcher.n_jobs=x"],
         ["trainer.max_epochs=zwei"],
+        ["+foo=1"],
+        ["++foo=1"],
     ],
     ids=" ".join,
 )
@@ -139,3 +141,10 @@ def test_a_preset_that_speaks_of_the_multirun_is_checked_like_one_alone(tmp_path
     composer.compose(["experiment=price_lstm"])
     with pytest.raises(ValueError, match=r"hydra\.launcher\._target_"):
         composer.compose(["experiment=mine"])
+
+
+def test_what_is_said_of_hydra_itself_is_no_reason_to_compose_a_job_alone(alone):
+    composer = Composer("train", ["hydra/launcher=basic", "hydra.verbose=false"])
+    for seed in range(3):
+        assert composer.compose([f"seed={seed}"]).seed == seed
+    assert len(alone) == 1, "the first, to be checked"

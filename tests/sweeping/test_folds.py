@@ -6,11 +6,16 @@ import json
 import numpy as np
 import pytest
 import scipy
+from hydra import initialize_config_dir
+from omegaconf import OmegaConf
 
+from src.config import CONFIG_DIR
 from src.reporting import load_runs
 from src.reporting.fold_table import fold_table
 from src.runs.evaluation import score_run
 from src.runs.opening import open_run
+from src.sweeping.folds import combine_folds, with_folds
+from src.sweeping.manifest import Job, Manifest, Plan
 from src.train import main
 from tests.conftest import TINY, report_of
 
@@ -134,3 +139,37 @@ def test_what_cannot_work_is_one_line_and_writes_nothing(tmp_path, capfd, overri
     assert ended.value.code == 2
     assert message in capfd.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("asked", "folds"),
+    [
+        ([*WALK, "evaluation.refit_every=3000"], ["evaluation.fold=0"]),
+        ([*WALK, "evaluation.refit_every=1200"], ["evaluation.fold=0,1"]),
+        ([*WALK, "evaluation.fold=1"], []),
+        (["data=prices"], []),
+    ],
+    ids=["one block", "two blocks", "chosen", "no walk"],
+)
+def test_a_walk_gets_a_job_for_each_of_its_blocks_unless_one_is_chosen(asked, folds):
+    command = ["seed=0,1", *asked]
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        assert with_folds("train", command) == [*command, *folds]
+
+
+def test_the_folds_of_a_model_are_put_together_in_time_once_all_are_finished(tmp_path, monkeypatch):
+    ends = {
+        "drift": [("finished", "b"), ("finished", "a")],
+        "ridge": [("finished", "c"), ("failed", "d")],
+        "naive": [("finished", "e"), ("finished", None)],
+    }
+    jobs, configs = [], []
+    for model, folds in ends.items():
+        for fold, (status, folder) in zip((1, 0), folds, strict=True):
+            said = [f"model={model}", f"evaluation.fold={fold}"]
+            jobs.append(Job(len(jobs), model, said, said, "", status=status, folder=folder))
+            configs.append(OmegaConf.create({"evaluation": {"fold": fold}}))
+    manifest = Manifest.create(tmp_path, Plan([], [], "", {}, len(jobs), jobs))
+    monkeypatch.setattr("src.runs.walk_forward.combine", lambda *given: given)
+    (given,) = combine_folds(manifest, configs)
+    assert given == ([tmp_path / "a", tmp_path / "b"], tmp_path, ["model=drift"])

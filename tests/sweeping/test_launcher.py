@@ -2,6 +2,7 @@
 
 import math
 from concurrent.futures.process import BrokenProcessPool
+from types import SimpleNamespace
 
 import pytest
 
@@ -154,7 +155,9 @@ def test_a_job_that_finished_without_an_objective_has_none(manifest):
     assert all(math.isnan(result.return_value) for result in returns)
 
 
-@pytest.mark.parametrize(("asked", "finished", "workers"), [(8, 0, 5), (2, 0, 2), (8, 4, 1)])
+@pytest.mark.parametrize(
+    ("asked", "finished", "workers"), [(8, 0, 5), (2, 0, 2), (8, 4, 1), (8, 5, 8)]
+)
 def test_joblib_gets_no_more_workers_than_jobs(manifest, asked, finished, workers):
     pool = Pool(manifest, deadly=set())
     pool.joblib = {"n_jobs": asked}
@@ -163,3 +166,52 @@ def test_joblib_gets_no_more_workers_than_jobs(manifest, asked, finished, worker
         manifest.end(index, "finished")
     launch(manifest, pool)
     assert pool.joblib == {"n_jobs": workers}
+
+
+def test_a_job_that_failed_before_waits_again_until_its_turn(manifest):
+    manifest.start(0)
+    manifest.end(0, "failed", reason="no memory")
+    before = []
+
+    class Noting(Pool):
+        def launch(self, job_overrides, initial_job_idx):
+            before.extend((job.status, job.reason) for job in manifest.read().jobs)
+            super().launch(job_overrides, initial_job_idx)
+
+    launch(manifest, Noting(manifest, deadly=set()))
+    assert before == [("waiting", None)] * 5
+
+
+def test_what_ends_without_a_word_is_named_by_its_kind(manifest, monkeypatch):
+    monkeypatch.setattr("src.sweeping.launcher._PATIENCE_S", 0)
+
+    class Silent:
+        def launch(self, job_overrides, initial_job_idx):
+            manifest.start(0)
+            raise RuntimeError
+
+    launch(manifest, Silent())
+    assert manifest.read().jobs[0].reason == "RuntimeError"
+
+
+def test_jobs_that_do_not_start_are_waited_for_half_a_minute_after_the_last_change(
+    manifest, monkeypatch
+):
+    slept = []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if len(slept) == 2:
+            manifest.start(3)
+            manifest.end(3, "finished")
+
+    clock = SimpleNamespace(monotonic=lambda: 10.0 * len(slept), sleep=sleep)
+    monkeypatch.setattr("src.sweeping.launcher.time", clock)
+
+    class Submitit:
+        def launch(self, job_overrides, initial_job_idx):
+            raise RuntimeError("Job 0 died")
+
+    _, statuses = launch(manifest, Submitit())
+    assert statuses == ["waiting", "waiting", "waiting", "finished", "waiting"]
+    assert slept == [0.2] * 5, "at 0 to 40 s; the change was at 20, and at 50 it is enough"

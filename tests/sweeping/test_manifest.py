@@ -77,10 +77,10 @@ def test_a_job_took_the_time_from_its_start_to_its_end(tmp_path, monkeypatch):
     manifest = Manifest.create(tmp_path, plan_of(2))
     monkeypatch.setattr("src.sweeping.manifest.time.time", lambda: 1000.0)
     manifest.start(0)
-    monkeypatch.setattr("src.sweeping.manifest.time.time", lambda: 1012.5)
+    monkeypatch.setattr("src.sweeping.manifest.time.time", lambda: 1012.3456)
     manifest.end(0, "finished")
     manifest.end(1, "killed")  # it never started
-    assert [job.duration_s for job in manifest.read().jobs] == [12.5, 0.0]
+    assert [job.duration_s for job in manifest.read().jobs] == [12.35, 0.0]
 
 
 def test_a_job_that_starts_again_has_one_more_attempt_and_no_old_reason(tmp_path):
@@ -149,9 +149,11 @@ def test_a_job_whose_process_lives_is_not_called_interrupted(tmp_path, monkeypat
     monkeypatch.setattr(Manifest, "is_alive", lambda self, index: True)
     ticks = iter(range(100))
     monkeypatch.setattr(time, "monotonic", lambda: float(next(ticks)))
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    slept = []
+    monkeypatch.setattr(time, "sleep", slept.append)
     manifest.interrupt("told to stop")
     assert manifest.read().jobs[0].status == "running"
+    assert slept == [0.05]
     assert next(ticks) == 3, "two seconds and no longer: one look at 1, the end at 2"
 
 

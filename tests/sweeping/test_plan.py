@@ -96,3 +96,53 @@ def test_what_is_no_plain_whole_seed_shares_no_composition(item, monkeypatch):
     monkeypatch.setattr(Composer, "compose", lambda self, job: asked.append(job) or stub)
     plan.compose_jobs("train", [], [["seed=0"], [item], ["norm=none"], []])
     assert asked == [["seed=0"], [item], ["norm=none"], []]
+
+
+def test_a_search_is_planned_by_what_it_draws_from_and_knows_no_job_yet():
+    searched = {
+        words: plan_sweep("train", ["sweep=search", *words])
+        for words in ((), ("hydra.sweeper.n_trials=7",), ("hydra.sweeper.sampler.seed=1",))
+    }
+    first, more, other = searched.values()
+    assert first.is_search
+    assert first.swept == ["optimizer.lr", "model.hidden_size", "pooling"]
+    assert first.plan.asked[1] == "model.hidden_size=choice(16, 32, 64)"
+    assert (first.plan.jobs, len(first.configs), more.plan.total) == ([], 1, 7)
+    assert more.plan.fingerprint == first.plan.fingerprint != other.plan.fingerprint
+
+
+def test_a_plain_sweep_is_no_search_and_what_changes_no_job_is_apart():
+    asked = plan_sweep("train", ["seed=0,1", "norm=none", "sweep.compare=false"])
+    assert not asked.is_search
+    assert (asked.swept, asked.how) == (["seed"], ["sweep.compare=false"])
+    assert asked.overrides == ["seed=0,1", "norm=none"]
+    assert asked.plan.command == ["seed=0,1", "norm=none", "sweep.compare=false"]
+    assert asked.plan.total == 2
+
+
+def test_a_job_that_cannot_be_is_named_by_what_it_does_not_share_with_all():
+    jobs = [
+        ["norm=none", "optimizer.lr=0.1", "seed=3"],
+        ["norm=layer", "pooling=mean", "optimizer.lr=0.1", "seed=3"],
+        ["norm=none", "pooling=mean", "optimizer.lr=-1", "seed=3"],
+    ]
+    with pytest.raises(ValueError, match=r"^job 2 \(norm=none pooling=mean optimizer.lr=-1\): "):
+        plan.compose_jobs("train", [], jobs)
+
+
+def test_a_fingerprint_is_sixteen_digits_that_no_order_of_keys_changes():
+    one, other = ({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"d": 3, "c": 2}, "a": 1})
+    digest = plan.fingerprint(OmegaConf.create(one))
+    assert digest == plan.fingerprint(OmegaConf.create(other))
+    assert (len(digest), int(digest, 16) > 0) == (16, True)
+    assert digest == plan.fingerprint(OmegaConf.create(one | {"log_dir": "x", "logger": 1}))
+    assert digest != plan.fingerprint(OmegaConf.create(one | {"a": 2}))
+
+
+def test_what_blocks_have_in_common_says_nothing_of_hydra(tmp_path):
+    (tmp_path / "sweep").mkdir()
+    params = "hydra: {sweeper: {params: {hydra.job.name: a}}}"
+    preset = f"# @package _global_\ndefaults: [default, _self_]\n{params}\n"
+    (tmp_path / "sweep" / "mine.yaml").write_text(preset)
+    with pytest.raises(ValueError, match=r"params: hydra.job.name=a is one for all jobs"):
+        names(f"hydra.searchpath=[file://{tmp_path}]", "sweep=mine")
