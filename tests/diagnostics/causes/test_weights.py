@@ -165,6 +165,9 @@ def test_what_is_drawn_has_unit_gain() -> None:
     drawn = nn.Parameter(torch.zeros(100, 4, 4), requires_grad=False)
     weights._draw(drawn)
     assert gain.weight_gain(drawn) == pytest.approx(1.0, rel=0.1)
+    single = nn.Parameter(torch.zeros(1, 400), requires_grad=False)
+    weights._draw(single)
+    assert gain.weight_gain(single) == pytest.approx(1.0, rel=0.1), "a layer of one unit"
 
 
 @pytest.mark.parametrize(
@@ -396,7 +399,7 @@ def fresh_half(size: float, harm: float = 2.0, can_tell: bool = True) -> Any:
         copy = nn.Linear(4, 3)
         nn.init.ones_(copy.weight)
         without.change(copy)
-        assert float(copy.weight[0, 0]) == pytest.approx(size)
+        assert copy.weight[0, 0].item() == pytest.approx(size)
         return Worth(Course(1.0, 0.1 * harm), Course(1.0, 0.1), 60)
 
     judge = SimpleNamespace(can_tell=can_tell, worth=worth)
