@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from src.diagnostics.symptoms.dropout import find_active_dropout
 from src.diagnostics.symptoms.playback import Call, Playback
-from src.diagnostics.symptoms.replay import as_found, held_by, owner
+from src.diagnostics.symptoms.replay import as_found, held_by, owner, replay
 from src.diagnostics.symptoms.skill import LEARNED, skill
 from src.diagnostics.symptoms.stats import FlowStats, nonfinite_columns, rows_of
 from src.diagnostics.symptoms.symptoms import (
@@ -210,3 +210,13 @@ def test_what_drops_no_trained_value_is_nobodys_business() -> None:
     playback = Playback(model)
     playback.calls = [Call("dropout", "", 1, (torch.ones(2), 0.5), {}, (), "l")]
     assert find_active_dropout(model, playback) is None
+
+
+def test_the_share_of_the_gradient_that_goes_to_padding_is_noted_for_each_batch() -> None:
+    x = torch.ones(2, 3, 2)
+    x[0, 2], x[1, 1:] = 0.0, 0.0
+    weights = torch.tensor([[1.0, 1.0, 2.0], [1.0, 1.0, 2.0]])[..., None]
+    model = nn.Linear(2, 1)
+    seen = as_found(model)
+    replay(seen, model, [x, torch.ones(2, 3, 2)], lambda m, b: (m(b) * weights).sum())
+    assert seen.padding_flow == [pytest.approx(5 / 8)], "of the second batch there is none"

@@ -252,3 +252,15 @@ def test_switches_targets_and_whole_numbers_have_no_scale():
     assert scales[1].mean.tolist() == [1.0, 5.0]
     assert scales[1].std.tolist() == [1.0, 1.0], "what does not vary keeps its size"
     assert scales[5].std.tolist() == [1.0]
+
+
+def test_whole_numbers_that_a_loss_compares_are_the_targets_whatever_their_shape():
+    labels = torch.arange(6)[:, None] % 3
+    batch = (torch.randn(6, 2), labels + 1, labels, torch.zeros(5, 1).long())
+    model = nn.Linear(2, 3)
+    targets, heard = program_facts._targets(
+        model, batch, lambda m, b: F.cross_entropy(m(b[0]), b[2].flatten())
+    )
+    assert (targets, heard) == ({2}, {0})
+    assert program_facts._same_numbers(labels, labels.float().flatten())
+    assert not program_facts._same_numbers(labels, labels[:5])
