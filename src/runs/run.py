@@ -54,6 +54,7 @@ from src.runs.last_state import LastState
 from src.runs.observers import failures
 from src.runs.opening import is_made_up, unquoted
 from src.runs.process import (
+    few_threads,
     keep_freed_memory,
     log_to_file,
     log_to_terminal,
@@ -109,6 +110,7 @@ def run(
     with stopping.listening(), ExitStack() as stack:
         built = _build(config, choices, overrides)
         keep_freed_memory()  # of the steps, not of what reading and preparing took
+        stack.enter_context(few_threads(built.module))
         with stopping.held_back():  # from a folder's making to its first record
             started = _begin(built, overrides)
             folder, report = started.folder, started.report
