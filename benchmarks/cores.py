@@ -21,14 +21,17 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.keeping import keep
-from src.reporting.text import markdown_rows
+from src.reporting.text import count_of, markdown_rows
 
 ROOT = Path(__file__).parents[1]
 STARTS = {
     "`import torch`": ["-c", "import torch"],
     "`import lightning.pytorch`": ["-c", "import lightning.pytorch"],
     "`python -m src.train --help`": ["-m", "src.train", "--help"],
-    "all that a run imports": ["-c", "import src.runs.run"],
+    "all that a run imports": [
+        "-c",
+        "from src.importing import importing\nwith importing():\n    import src.runs.run",
+    ],
 }
 PLAN = """
 import time
@@ -103,7 +106,7 @@ def starts(rounds: int) -> list[dict[str, Any]]:
 
 
 def threads(rounds: int) -> list[dict[str, Any]]:
-    """Return wall and CPU time of one run of two epochs, by experiment, load and threads."""
+    """Return wall and CPU time of one run of two epochs, by experiment, load and threads asked."""
     rows = []
     for load in (0, 4):
         with load_of(load), tempfile.TemporaryDirectory() as folder:
@@ -112,7 +115,7 @@ def threads(rounds: int) -> list[dict[str, Any]]:
                     asked = [f"experiment={name}", "trainer.max_epochs=2", f"log_dir={folder}"]
                     for count in (1, None):
                         found = timed(["-m", "src.train", *asked], count)
-                        row = {"experiment": name, "load": load, "threads": count or "all"}
+                        row = {"experiment": name, "load": load, "threads": count or "unset"}
                         rows.append(row | {"wall": found["wall"], "cpu": found["cpu"]})
     return rows
 
@@ -146,8 +149,8 @@ def page(result: dict[str, Any]) -> str:
         "",
         f"`{result['command']}`, torch {result['machine']['torch']}, Python "
         f"{result['machine']['python']}, {result['machine']['processors']} processors, load "
-        f"{result['load']:.1f} before it began. Medians of {result['rounds']} rounds, whole "
-        "processes.",
+        f"{result['load']:.1f} before it began. Whole processes; of the first two tables medians "
+        f"of {count_of(result['rounds'], 'round')}.",
         "",
         "## Before the first step",
         "",
@@ -158,18 +161,19 @@ def page(result: dict[str, Any]) -> str:
         "",
         "## Threads of one run",
         "",
-        "Two epochs with one thread and with one a core, which wait for each other without "
-        "spinning; the load is of so many processes that only count.",
+        "Two epochs with `OMP_NUM_THREADS=1` and without: then a recurrent model of up to 256 "
+        "takes one thread, any other one a core, which wait for each other without spinning. The "
+        "load is of so many processes that only count.",
         "",
         *markdown_rows(
-            ("experiment", "load", "wall, 1 thread", "wall, all", "CPU, 1 thread", "CPU, all"),
+            ("experiment", "load", "wall, 1 thread", "wall, unset", "CPU, 1 thread", "CPU, unset"),
             [
                 (
                     *(name, str(load)),
                     *(
                         f"{_median(single, clock, experiment=name, load=load, threads=count):.1f}"
                         for clock in ("wall", "cpu")
-                        for count in (1, "all")
+                        for count in (1, "unset")
                     ),
                 )
                 for name in EXPERIMENTS

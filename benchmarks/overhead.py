@@ -266,7 +266,8 @@ def table(results: list[dict[str, Any]]) -> str:
         "# What monitoring costs",
         "",
         "Ratio to the same training step without callbacks, one CPU thread, over interleaved "
-        "rounds: the median of whole steps, the mean of time in the hooks [quartiles]. Written by "
+        "rounds: the median of whole steps, the mean of time in the hooks [quartiles]. A mean "
+        "above its quartiles is that of a turn in which something odd was followed up. Written by "
         f"`python -m benchmarks.overhead --rounds {results[0]['rounds']} --write`.",
         "",
     ]

@@ -88,7 +88,9 @@ def summary(
     words = Counter(verdict.word for _, verdict in judged)
     counts = listed([f"{words[word]} {word}" for word in WORDS if words[word]])
     seeds = [verdict.seeds for _, verdict in judged if verdict.word != NO_RUNS]
-    fewest = f"at least {count_of(min(seeds), 'seed')} each" if seeds else "no seeds yet"
+    fewest = (
+        f"at least {count_of(min(seeds), 'seed')} of what decides it" if seeds else "no seeds yet"
+    )
     provisional = sum(verdict.is_provisional for _, verdict in judged)
     few = f", {provisional} of them provisional" if provisional else ""
     ends = [cure for cure in cures if cure.schedule == "dead_inputs"]
@@ -105,7 +107,7 @@ def summary(
     return (
         "A transformer on trading bars showed two thirds of exactly-zero gradients in its first "
         f"weight, and {len(judged)} claims were made about why, and what helps. Judged by "
-        f"{count_of(meta['runs'], 'run')} ({fewest}) they stand at: **{counts}**{few}. "
+        f"{count_of(meta['runs'], 'run')}, each by {fewest}, they stand at: **{counts}**{few}. "
         f"{place}; {real or 'nothing'} took at least 10 points off and lowered the validation "
         f"loss{idle}, {fake or 'nothing'} took as much off and brought back neither directions nor "
         f"a lower loss.{_shock(cures)}"
