@@ -46,7 +46,7 @@ verdict-quick: setup-dev ## The direction of it in three minutes on two cores, i
 	$(BIN)/python -m benchmarks.verdict --size quick --write --out lightning_logs/verdict_quick
 	$(BIN)/python -m src.report lightning_logs/verdict_quick/verdict.csv.gz
 
-test: setup-dev ## Run the default tests: about four minutes on two cores
+test: setup-dev ## Run the default tests: about five minutes on two cores
 	$(BIN)/python -m pytest -m 'not slow' --numprocesses 2
 
 test-full: setup-dev ## Run every test
