@@ -56,7 +56,7 @@ def few_threads(module: nn.Module) -> Iterator[None]:
     """Compute recurrent layers with one thread, unless OMP_NUM_THREADS says how many.
 
     Their steps are small products that wait for one another. Threads that meet after each of them
-    lose: up to the width of 200 a training takes 1.1 to 1.4 times as long on two idle cores, and a
+    lose: up to the width of 200 a training took 1.1 to 2.4 times as long on two idle cores, and a
     step of the LSTM of width 50 four times as long on sixteen.
 
     Args:
