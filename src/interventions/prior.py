@@ -18,6 +18,7 @@ from lightning.pytorch import Callback
 from torch import Tensor, nn
 
 from src.models.pooling import Pooling
+from src.models.precision import at_least_float32
 
 # B batch, T time steps. Weights over time are (T,), shared by all samples, or (B, T), one row each.
 
@@ -101,7 +102,7 @@ def entropy_gap(weights: Tensor) -> Tensor:
     tensor(0.3466)
     """
     log_ratio = _safe_log(weights) + math.log(weights.shape[-1])
-    return (_at_least_float32(weights) * log_ratio).sum(-1).mean()
+    return (at_least_float32(weights) * log_ratio).sum(-1).mean()
 
 
 class PoolingPrior:
@@ -153,7 +154,7 @@ class PoolingPrior:
         """
         if weights is None:
             return torch.zeros(())
-        loss = _at_least_float32(weights).new_zeros(())
+        loss = at_least_float32(weights).new_zeros(())
         if self.kl_weight:
             target = self.target(weights.shape[-1], device=weights.device)
             loss = loss + self.kl_weight * kl_to_target(weights, target)
@@ -191,10 +192,6 @@ class PoolingPrior:
             self.target(pooling.context_length)
 
 
-def _at_least_float32(weights: Tensor) -> Tensor:
-    return weights.to(torch.promote_types(weights.dtype, torch.float32))
-
-
 def _safe_log(weights: Tensor) -> Tensor:
-    weights = _at_least_float32(weights)
+    weights = at_least_float32(weights)
     return weights.clamp_min(torch.finfo(weights.dtype).tiny).log()

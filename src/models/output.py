@@ -76,7 +76,7 @@ class QuantileOutput(PointOutput):
 
     def __call__(self, raw: Tensor, undo: Undo) -> Tensor:
         """Return quantiles (B, K * L), ascending for each number, of raw outputs (B, K * L)."""
-        raw_bkl = _at_least_float32(raw).unflatten(-1, (-1, self.size))
+        raw_bkl = raw.unflatten(-1, (-1, self.size))
         middle = raw_bkl[..., self._middle, None] + self._normal_middle
         others = torch.cat([raw_bkl[..., : self._middle], raw_bkl[..., self._middle + 1 :]], dim=-1)
         gaps = F.softplus(others) * others.new_tensor(self._gaps) / LN2
@@ -117,7 +117,7 @@ class StudentTOutput(PointOutput):
 
     def __call__(self, raw: Tensor, undo: Undo) -> Tensor:
         """Return location, scale and degrees of freedom (B, K * 3) of raw outputs (B, K * 3)."""
-        location, raw_scale, raw_df = _at_least_float32(raw).unflatten(-1, (-1, 3)).unbind(-1)
+        location, raw_scale, raw_df = raw.unflatten(-1, (-1, 3)).unbind(-1)
         scale = MIN_SCALE + (1 - MIN_SCALE) * F.softplus(raw_scale) / LN2
         df = MIN_DF + 4 * F.softplus(raw_df) / LN2
         there = undo(location)
@@ -194,7 +194,3 @@ def read(
     quantiles = torch.stack([in_units(one) for one in scaled.unbind(-1)], dim=-1)
     weights = quantiles.new_tensor(level_weights(output.levels))
     return (quantiles * weights).sum(-1), quantiles
-
-
-def _at_least_float32(values: Tensor) -> Tensor:
-    return values if values.dtype == torch.float64 else values.float()

@@ -24,6 +24,7 @@ from src.models.masking import blank_padding, check_mask, last_real_step
 from src.models.norm import Norm
 from src.models.output import PointOutput
 from src.models.pooling import Pooling
+from src.models.precision import without_autocast
 
 
 def build_regressor(
@@ -158,8 +159,13 @@ class SequenceRegressor(nn.Module):
             x_btf = blank_padding(x_btf, mask_bt)
         normed_btf = self.input_dropout(self.norm(x_btf, mask_bt))
         hidden_btd = self.encoder(normed_btf, mask_bt)
-        pooled_bd, weights = self.pooling(hidden_btd, mask_bt)
-        preds_bk = self.output(self.head(pooled_bd), lambda p: self.norm.undo(p, x_btf, mask_bt))
+        # Autocast is for the encoder, where the time goes. A last layer's sum in half precision
+        # would round a price to 8 bits, a pooling's layers what they tell apart.
+        with without_autocast(x_btf.device):
+            hidden_btd = hidden_btd.to(self.head.weight.dtype)
+            pooled_bd, weights = self.pooling(hidden_btd, mask_bt)
+            raw = self.head(pooled_bd)
+            preds_bk = self.output(raw, lambda p: self.norm.undo(p, x_btf, mask_bt))
         return RegressorOutput(preds_bk, weights, hidden_btd)
 
 
@@ -216,8 +222,9 @@ class LinearRegressor(nn.Module):
         normed_btf = self.norm(x_btf, mask_bt)
         if mask_bt is not None:
             normed_btf = torch.where(mask_bt.unsqueeze(-1), normed_btf, 0.0)
-        raw = self.head(self.input_dropout(normed_btf).flatten(1))
-        preds_bk = self.output(raw, lambda p: self.norm.undo(p, x_btf, mask_bt))
+        with without_autocast(x_btf.device):
+            raw = self.head(self.input_dropout(normed_btf).flatten(1))
+            preds_bk = self.output(raw, lambda p: self.norm.undo(p, x_btf, mask_bt))
         return RegressorOutput(preds_bk, None, None)
 
 

@@ -9,6 +9,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
 from src.models.output import PointOutput, read
+from src.models.precision import at_least_float32, without_autocast
 from src.training.finite import FiniteGradients
 from src.training.metrics import skill_score
 from src.training.tasks import PRICE, Metrics, Task
@@ -105,10 +106,13 @@ class RegressionModule(pl.LightningModule):
     def forward(self, x_btf: Tensor) -> Tensor:
         """Return what the model says of windows (B, T, F), scaled, float32 or better.
 
+        Autocast is for training: scored is what the run forecasts when it is opened again.
+
         Predictions (B, K); of a distribution the parameters of each (B, K * P).
         """
         # After 64-true the layers are float64, and windows straight from the data are not.
-        return _at_least_float32(self.model(x_btf.to(self.dtype)).preds)
+        with without_autocast(x_btf.device):
+            return at_least_float32(self.model(x_btf.to(self.dtype)).preds)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the training loss of one batch, a scalar."""
@@ -197,10 +201,10 @@ class RegressionModule(pl.LightningModule):
     def _losses(self, batch: Any) -> tuple[Tensor, Tensor]:
         """Return the loss to minimise and the prior's part of it, both scalars."""
         output = self.model(batch.x)
-        loss = self._loss(_at_least_float32(output.preds), batch.y)
+        loss = self._loss(at_least_float32(output.preds), batch.y)
         if self.prior is None or output.weights is None:
             return loss, loss.new_zeros(())
-        aux_loss = self.prior.loss(_at_least_float32(output.weights))
+        aux_loss = self.prior.loss(at_least_float32(output.weights))
         return loss + aux_loss, aux_loss
 
     def _evaluate(self, batch: Any, stage: str) -> tuple[Tensor, Tensor | None]:
@@ -251,8 +255,3 @@ class RegressionModule(pl.LightningModule):
                 f"training loss is {loss.item()} at step {self.trainer.global_step}: "
                 "stopped before the weights were changed"
             )
-
-
-def _at_least_float32(values: Tensor) -> Tensor:
-    """Return half precision as float32: what autocast rounds to 8 bits is no price and no loss."""
-    return values if values.dtype == torch.float64 else values.float()

@@ -3,7 +3,9 @@
 import csv
 
 import pytest
+import torch
 
+from src.runs.opening import open_run
 from tests.conftest import report_of
 
 PRECISIONS = ["bf16-mixed", "16-mixed", "64-true"]
@@ -29,3 +31,17 @@ def test_no_forecast_under_autocast_is_rounded_to_the_last_price(kept_run):
     assert len(moves) > 500
     assert 0 not in moves
     assert len(set(moves)) > 0.5 * len(moves)
+
+
+def test_what_a_training_under_autocast_scores_is_what_its_run_forecasts(kept_run):
+    folder = kept_run("experiment=price_lstm", "trainer.precision=bf16-mixed")
+    run = open_run(folder)
+    module, data = run.module, run.datamodule
+    batch = data.datasets["test"][torch.arange(data.windows("test"))]
+    with torch.inference_mode():
+        preds = module(batch.x)
+        forecast, _ = module.read(preds, batch.reference, batch.series)
+    with (folder / "forecasts.csv").open() as file:
+        written = torch.tensor([float(row["predicted_price"]) for row in csv.DictReader(file)])
+    moves = forecast.flatten() - batch.reference.flatten()
+    assert (written - forecast.flatten()).abs().max() < 0.001 * moves.abs().mean()
