@@ -85,6 +85,7 @@ benchmark-peers: setup-dev ## Time whole trainings beside a plain loop, Lightnin
 benchmark-cores: setup-dev ## Time the start, threads, planning and many runs at once
 benchmark-retention: setup-dev ## Measure how long each model remembers
 benchmark-gpu: setup-dev ## What a GPU does for these models, and what measuring costs there
+benchmark-precision: setup-dev ## Half precision beside float32: time of a step, and scores
 benchmark-serving: setup-dev ## Load and fuzz the service
 
 benchmark-%:

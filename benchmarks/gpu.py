@@ -9,9 +9,10 @@ device idle.
 - Waiting: places at which a training step makes the host wait for the device, found with PyTorch's
   own sync debug mode between two measurements and at one, and counted by the profiler.
 - Monitoring: as in `benchmarks.overhead`, blocks of steps in turn.
-- Precision: scores of each option beside those of 32-true over seeds, and the time of an epoch.
 - Graphs: a step of a hand-written loop, captured as a CUDA graph, compiled, and neither.
 - Seeds: many members trained as one model (torch.func) over the time of one.
+
+Half precision is compared with float32 by `python -m benchmarks.precision`.
 """
 
 import argparse
@@ -39,7 +40,13 @@ from benchmarks.overhead import MODELS
 from benchmarks.overhead import measure as measure_monitoring
 from src.config import CONFIG_DIR
 from src.reporting.text import markdown_rows
-from src.runs.build import build_callbacks, build_datamodule, build_module, build_trainer
+from src.runs.build import (
+    build_callbacks,
+    build_datamodule,
+    build_module,
+    build_trainer,
+    compile_model,
+)
 from src.runs.process import keep_freed_memory
 
 WORKLOADS = {
@@ -55,7 +62,6 @@ WORKLOADS = {
         "data.batch_size=256",
     ],
 }
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true")
 
 
 def configure(overrides: Sequence[str]) -> DictConfig:
@@ -130,6 +136,8 @@ def train(overrides: Sequence[str], *extra: pl.Callback) -> dict[str, Any]:
     pl.seed_everything(config.seed, verbose=False)
     data = build_datamodule(config)
     module = build_module(config, data)
+    if config.compile:
+        compile_model(module, config.trainer.accelerator)
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         callbacks = build_callbacks(config, module, data, Path(folder))
@@ -219,22 +227,6 @@ def waiting() -> dict[str, dict[str, int]]:
             found[f"{name}: {what}"] = dict(waits.places)
             print(name, what, dict(waits.places), flush=True)
     return found
-
-
-def precisions(seeds: int, epochs: int) -> list[dict[str, Any]]:
-    """Score every precision of the Trainer over seeds."""
-    rows = []
-    for name in ("LSTM 2x50, batch 32", "transformer, batch 64"):
-        for precision in PRECISIONS:
-            results = []
-            for seed in range(seeds):
-                base = [*WORKLOADS[name], "trainer=gpu", f"trainer.max_epochs={epochs}"]
-                results.append(train([*base, f"trainer.precision={precision}", f"seed={seed}"]))
-            rows.append({"workload": name, "precision": precision, "runs": results})
-            shown = {k: round(statistics.mean(r[k] for r in results), 4) for k in
-                     ("step_ms", "val_loss", "test_rmse", "baseline_rmse")}  # fmt: skip
-            print(name, precision, shown, flush=True)
-    return rows
 
 
 def _step_of(model: nn.Module, x: Tensor, y: Tensor) -> Callable[[], Tensor]:
@@ -385,7 +377,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", default=[], help="tables; all by default")
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--write", action="store_true", help="keep the result")
     options = parser.parse_args(arguments)
     if not torch.cuda.is_available():
@@ -395,7 +386,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "throughput": lambda: throughput(options.epochs),
         "waiting": waiting,
         "monitoring": lambda: [measure_monitoring(n, 3, 100, "gpu") for n in MODELS],
-        "precision": lambda: precisions(options.seeds, options.epochs),
         "graphs": graphs,
         "seeds": lambda: seeds_at_once(64),
         "compiled": compiled,
@@ -403,7 +393,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     result: dict[str, Any] = {
         "device": torch.cuda.get_device_name(),
         "torch": torch.__version__,
-        "command": f"python -m benchmarks.gpu --epochs {options.epochs} --seeds {options.seeds}",
+        "command": f"python -m benchmarks.gpu --epochs {options.epochs}",
     }
     for name, make in tables.items():
         if not options.only or name in options.only:
@@ -501,31 +491,11 @@ def page(result: dict[str, Any]) -> str:
             names=2,
         )
         lines += [""]
-    if rows := result.get("precision"):
-        lines += ["## Scores by precision, mean of the seeds [least, largest]", ""]
-        lines += markdown_rows(
-            ("workload", "precision", "ms a step", "validation loss", "test RMSE", "no model"),
-            [
-                (
-                    *(r["workload"], r["precision"]),
-                    *(_spread(r["runs"], k) for k in ("step_ms", "val_loss", "test_rmse")),
-                    f"{r['runs'][0]['baseline_rmse']:.4g}",
-                )
-                for r in rows
-            ],
-            names=2,
-        )
-        lines += [""]
     return "\n".join(lines)
 
 
 def _shown(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:.3f}"
-
-
-def _spread(runs: list[dict[str, Any]], key: str) -> str:
-    values = [run[key] for run in runs]
-    return f"{statistics.mean(values):.4g} [{min(values):.4g}, {max(values):.4g}]"
 
 
 if __name__ == "__main__":
