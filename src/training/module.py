@@ -12,6 +12,7 @@ from src.models.output import PointOutput, read
 from src.models.precision import at_least_float32, without_autocast
 from src.training.finite import FiniteGradients
 from src.training.metrics import skill_score
+from src.training.rows import Rows
 from src.training.tasks import PRICE, Metrics, Task
 
 # B batch, T time steps, F features, K numbers that are forecast. A batch has x (B, T, F), y (B, K)
@@ -87,8 +88,7 @@ class RegressionModule(pl.LightningModule):
         self._make_optimizer = optimizer
         self.val_metrics, self.test_metrics = task.metrics(), task.metrics()
         self._finite_gradients = FiniteGradients(self)
-        self._eval_losses: list[Tensor] = []
-        self._test_rows: list[Tensor] = []
+        self._eval_losses, self._test_rows = Rows(), Rows()
         self.save_hyperparameters(dict(hyperparameters or {}), logger=False)
 
     @classmethod
@@ -169,7 +169,7 @@ class RegressionModule(pl.LightningModule):
         each = [column.cpu().double().expand(forecast.shape).flatten() for column in row]
         if quantiles is not None:
             each += quantiles.cpu().double().flatten(0, 1).unbind(1)
-        self._test_rows.append(torch.stack(each, dim=1))
+        self._test_rows.add(torch.stack(each, dim=1))
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation metrics."""
@@ -178,8 +178,7 @@ class RegressionModule(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         """Log the test metrics and order the forecasts by day."""
         self._log_scores("test")
-        rows = torch.cat(self._test_rows)
-        self._test_rows.clear()
+        rows = self._test_rows.take()
         keys = ["row", "step", *self.task.columns, *(f"q{level:g}" for level in self.output.levels)]
         if not (rows[:, 1] > 1).any():
             keys, rows = [keys[0], *keys[2:]], torch.cat([rows[:, :1], rows[:, 2:]], dim=1)
@@ -209,7 +208,7 @@ class RegressionModule(pl.LightningModule):
 
     def _evaluate(self, batch: Any, stage: str) -> tuple[Tensor, Tensor | None]:
         preds = self(batch.x)
-        self._eval_losses.append(self._loss(preds, batch.y, reduction="none").flatten())
+        self._eval_losses.add(self._loss(preds, batch.y, reduction="none").flatten())
         forecast, quantiles = self.read(preds, batch.reference, batch.series)
         self._metrics(stage).update(forecast, batch.reference, batch.actual)
         return forecast, quantiles
@@ -233,8 +232,7 @@ class RegressionModule(pl.LightningModule):
         metrics = self._metrics(stage)
         scores = metrics.compute()
         metrics.reset()
-        loss = torch.cat(self._eval_losses).mean()
-        self._eval_losses.clear()
+        loss = self._eval_losses.take().mean()
         if not bool(loss.isfinite()):
             name = {"val": "validation"}.get(stage, stage)
             step = self.trainer.global_step
