@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .playback import Call, Playback
+from .stats import all_finite, any_nonzero
 
 MAX_NODES = 50_000
 
@@ -105,7 +106,7 @@ def _note(node: Any, call: Call | None, nodes: list[Node]) -> Callable[..., None
     def hook(leaving: tuple[Any, ...], arriving: tuple[Any, ...]) -> None:
         gone, come = ([g for g in grads if g is not None] for grads in (leaving, arriving))
         passed = [
-            (parent, bool((grad != 0).any()))
+            (parent, any_nonzero(grad))
             for (parent, _), grad in zip(node.next_functions, leaving, strict=False)
             if parent is not None and grad is not None
         ]
@@ -114,10 +115,10 @@ def _note(node: Any, call: Call | None, nodes: list[Node]) -> Callable[..., None
             Node(
                 kind,
                 call,
-                any(bool((grad != 0).any()) for grad in come),
+                any(any_nonzero(grad) for grad in come),
                 any(some for _, some in passed),
-                all(bool(torch.isfinite(grad).all()) for grad in come),
-                sum(int((~torch.isfinite(grad)).sum()) for grad in gone),
+                all(all_finite(grad) for grad in come),
+                sum(0 if all_finite(grad) else int((~torch.isfinite(grad)).sum()) for grad in gone),
                 sum(grad.numel() for grad in gone),
                 [parent for parent, some in inner if not some],
                 [(id(p.variable), some) for p, some in passed if hasattr(p, "variable")],

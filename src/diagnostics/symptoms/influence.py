@@ -241,6 +241,8 @@ def find_padding_read(model: nn.Module, batch: Any, loss_fn: LossFunction) -> Pa
     rows = padding.any(1) & ~padding.all(1)
     if int(rows.sum()) < 0.5 * found[0] or not _trailing(padding[rows]):
         return None
+    if bool((padding == padding[0]).all()) and int(padding[0].sum()) == 1:
+        return None  # one step, 0 in all samples: what the others are measured from
     plays = [
         play(model, b, loss_fn, functions=False)
         for b in (batch, *(_exchanged(batch, padding, where) for where in (~padding, padding)))

@@ -155,7 +155,9 @@ class ModuleHooks:
         scale = symptoms.context.loss_scale or 1.0
         if loss.requires_grad:
             grads = torch.autograd.grad(loss * scale, targets, allow_unused=True)
-            grads = [grad if grad is None else grad.float() / scale for grad in grads]
+            grads = [grad if grad is None else grad.float() for grad in grads]
+            if scale != 1.0:
+                grads = [grad if grad is None else grad / scale for grad in grads]
         square = 0.0
         for parameter, grad in zip(parameters, grads, strict=False):
             square += _note_gradient(parameter, grad)

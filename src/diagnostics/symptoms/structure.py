@@ -39,6 +39,7 @@ from .leaks import Collapsed, Leak, find_collapsed, find_leaks
 from .leaves import Cut, Stale, Unregistered, find_cut, find_stale, find_unregistered
 from .playback import Playback, play
 from .samples import Carried, LossFunction, Mixing, find_carried, find_mixing
+from .stats import all_finite
 
 T = TypeVar("T")
 PLAYED = 2
@@ -144,7 +145,7 @@ def find_structure(
         optimizers: The optimisers at work.
         finite: Per batch, whether its loss and gradients are; one that is not is traced.
     """
-    if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
+    if not all(all_finite(p.detach()) for p in model.parameters()):
         found.fresh = found.look("fresh weights", lambda: _with_fresh_weights(model), None)
     shown = found.fresh or model
     batch, played = batches[0], batches[:PLAYED]

@@ -228,5 +228,19 @@ def test_without_padding_at_the_end_of_half_of_the_samples_nothing_is_asked(batc
     assert find_padding_read(Reads(read), batch, total) is None
 
 
+def test_one_last_step_that_is_zero_in_all_samples_is_the_measure_of_the_others_not_padding() -> (
+    None
+):
+    x = torch.randn(8, 5, 1)
+    asked = []
+
+    def read(x: Tensor) -> Tensor:
+        asked.append(len(x))
+        return x[:, -1].sum(1)
+
+    assert find_padding_read(Reads(read), x - x[:, -1:], total) is None
+    assert not asked
+
+
 def test_an_output_that_does_not_move_with_the_padding_reads_none() -> None:
     assert find_padding_read(Reads(lambda x: x[:, 0].sum(1)), padded([2, 2, 3, 4]), total) is None

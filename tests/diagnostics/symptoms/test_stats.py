@@ -5,7 +5,14 @@ import math
 import torch
 
 from src.diagnostics.causes import CAUSES
-from src.diagnostics.symptoms.stats import SAMPLE_ROWS, FeatureStats
+from src.diagnostics.symptoms.stats import (
+    SAMPLE_ROWS,
+    FeatureStats,
+    FlowStats,
+    all_finite,
+    any_nonzero,
+    nonfinite_columns,
+)
 from tests.diagnostics.faults import healthy
 
 
@@ -49,3 +56,36 @@ def test_one_rare_feature_excuses_one_dead_neighbour_and_no_more() -> None:
         assert [f.benign for f in found] == [benign], dead
         assert found[0].evidence["rare_features"] == 1
     assert not CAUSES["dead_input"].benign
+
+
+def test_finite_values_whose_sum_is_not_are_finite() -> None:
+    large = torch.tensor([[3e38, 3e38], [-3e38, 1.0]])
+    assert all_finite(large)
+    assert nonfinite_columns(large) is None
+    assert all_finite(torch.full((4,), 6e4, dtype=torch.float16))
+    assert all_finite(torch.zeros(0))
+
+
+def test_infinities_that_cancel_are_seen() -> None:
+    values = torch.tensor([[math.inf, 1.0], [-math.inf, math.nan]])
+    counts = nonfinite_columns(values)
+    assert not all_finite(values)
+    assert counts is not None
+    assert counts.tolist() == [2, 1]
+
+
+def test_the_smallest_number_and_nan_are_not_zero() -> None:
+    for value in (1e-45, -1e-45, math.nan, math.inf):
+        assert any_nonzero(torch.tensor([[0.0, 0.0], [value, 0.0]])), value
+    for nothing in (torch.zeros(3, 2), torch.tensor([-0.0]), torch.zeros(0), torch.zeros(2).bool()):
+        assert not any_nonzero(nothing)
+    assert any_nonzero(torch.tensor([False, True]))
+    assert any_nonzero(torch.tensor([0, 3]))
+
+
+def test_a_unit_is_dead_when_nothing_but_zeros_arrives_in_any_batch() -> None:
+    flow = FlowStats(4)
+    flow.add(torch.tensor([[0.0, -1.0, 0.0, math.nan], [0.0, 1.0, 0.0, 0.0]]))
+    flow.add(torch.tensor([[0.0, 0.0, 2.0, 0.0]]))
+    assert flow.dead.tolist() == [True, False, False, False]
+    assert flow.rows == 3
