@@ -49,9 +49,11 @@ class Case:
     loss: Callable[[Tensor, Tensor], Tensor] = F.mse_loss
     optimizer: torch.optim.Optimizer | None = None
     context: TrainingContext = field(default_factory=TrainingContext)
+    half: bool = False
 
     def loss_fn(self, model: nn.Module, batch: dict[str, Any]) -> Tensor:
-        return self.loss(model(batch["x"], batch.get("mask")), batch["y"])
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
+            return self.loss(model(batch["x"], batch.get("mask")), batch["y"])
 
     def diagnose(self, **options: Any) -> Diagnosis:
         return diagnose(

@@ -1,5 +1,7 @@
 """Every cause is named first, in the right module, and borne out; healthy nets raise no alarm."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
@@ -17,6 +19,17 @@ def test_seeded_fault_is_named_first_located_and_not_refuted(fault: str) -> None
     expected = None if cause in ("scaler_collapse", "not_learning") else True
     assert diagnosis.worst.confirmed is expected, diagnosis.worst.evidence
     assert diagnosis.worst.remedy
+
+
+@pytest.mark.parametrize(
+    "fault", ["zero features", "large feature", "dead ReLU", "saturated tanh", "sigmoid tower"]
+)
+def test_in_bfloat16_a_seeded_fault_is_named_first_and_located_all_the_same(fault: str) -> None:
+    seed, cause, module = FAULTS[fault]
+    worst = dataclasses.replace(seed(), half=True).diagnose().worst
+    assert worst is not None, "nothing found"
+    assert (worst.cause, worst.module) == (cause, module)
+    assert worst.confirmed is not False
 
 
 @pytest.mark.parametrize("padded", [False, True])

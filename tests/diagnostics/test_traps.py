@@ -1,5 +1,6 @@
 """What looks like a fault and is none: nothing but benign findings may come of it."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -190,8 +191,10 @@ def test_copies_of_a_standardised_rare_feature_are_found_where_its_events_are_se
     assert finding.confirmed
 
 
-def test_key_third_of_attention_bias_is_structural_and_confirmed() -> None:
-    findings = [f for f in healthy().diagnose() if f.cause == "structural"]
+@pytest.mark.parametrize("half", [False, True])
+def test_key_third_of_attention_bias_is_structural_and_confirmed(half: bool) -> None:
+    case = dataclasses.replace(healthy(), half=half)
+    findings = [f for f in case.diagnose() if f.cause == "structural"]
     assert [f.parameter for f in findings] == ["encoder.self_attn.in_proj_bias"]
     (finding,) = findings
     assert finding.benign

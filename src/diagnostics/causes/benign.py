@@ -9,9 +9,12 @@ from .cause import Candidate, Cause, Verdict, at_parameter
 from .experiment import Experiment
 
 NEGLIGIBLE = 1e-4
-"""A gradient this much smaller than its neighbours' is zero up to rounding."""
+"""A gradient this much smaller than its neighbours' is zero up to rounding; in half precision an
+attention's keys have one that is smaller than the other thirds' by the step of its numbers."""
 ROUNDING = 1e-5
-"""Relative change of a loss that is put down to rounding."""
+"""Relative change of a loss that is put down to rounding; in half precision the step over AVERAGED.
+"""
+AVERAGED = 50
 
 
 def find_sparse_rows(symptoms: Symptoms) -> list[Candidate]:
@@ -77,19 +80,21 @@ def _negligible(symptoms: Symptoms) -> Iterator[tuple[ParameterSymptoms, list[in
     for parameter in symptoms.parameters.values():
         if parameter.weight.dim() != 1 or not parameter.grads:
             continue
+        limit = NEGLIGIBLE
         size = torch.stack(parameter.grads).double().square().mean(0).sqrt()
         if parameter.local_name == "in_proj_bias":
             query, key, value = size.chunk(3)
             own, others = float(key.norm()), max(float(query.norm()), float(value.norm()))
             width = len(key)
             entries = list(range(width, 2 * width))
+            limit = max(limit, symptoms.rounding)
         else:
             matrix = symptoms.weight(parameter.module)
             if matrix is None or not matrix.grads or "bias" not in parameter.local_name:
                 continue
             own, others = float(size.norm()), matrix.norm
             entries = list(range(len(size)))
-        if own < NEGLIGIBLE * others:
+        if own < limit * others:
             yield parameter, entries, own, others
 
 
@@ -101,7 +106,8 @@ def shift_entries(experiment: Experiment, candidate: Candidate) -> Verdict:
         parameter = dict(model.named_parameters())[str(candidate.parameter)]
         parameter.view(-1)[list(candidate.indices)] += 1.0
     after = experiment.loss(model)
-    same = abs(after - before) <= ROUNDING * max(abs(before), 1e-12)
+    rounding = max(ROUNDING, experiment.symptoms.rounding / AVERAGED)
+    same = abs(after - before) <= rounding * max(abs(before), 1e-12)
     return same, {"before": before, "after": after}
 
 

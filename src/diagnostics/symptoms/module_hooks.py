@@ -133,6 +133,8 @@ class ModuleHooks:
                 return
             seen.calls += 1
             self.symptoms.half |= any(t.dtype == torch.float16 for t in tensors)
+            steps = (torch.finfo(t.dtype).eps for t in tensors)
+            self.symptoms.rounding = max(self.symptoms.rounding, *steps)
             rows = rows_of(tensors[0].detach(), self.axes.get(name, -1))
             seen.units = rows.shape[1]
             if seen.bad_output is None:

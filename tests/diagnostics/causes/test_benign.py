@@ -90,6 +90,20 @@ def test_a_bias_has_no_gradient_below_a_ten_thousandth_of_its_matrix(
         assert candidate.remedy == "Nothing to repair: the true gradient is zero."
 
 
+@pytest.mark.parametrize(("key", "found"), [(0.0077, True), (0.0079, False)])
+def test_in_bfloat16_the_keys_have_no_gradient_below_the_step_of_its_numbers(
+    key: float, found: bool
+) -> None:
+    held = parameter("attention.in_proj_bias", torch.ones(6))
+    held.grads = [torch.tensor([1.0, key, 0.5]).repeat_interleave(2)]
+    rounding = torch.finfo(torch.bfloat16).eps
+    seen = Symptoms(parameters={held.name: held}, rounding=rounding)
+    assert len(benign.find_structural(seen)) == found
+    other = biased(0.005, 1.0)  # beside a matrix it depends on how large the inputs are
+    other.rounding = rounding
+    assert benign.find_structural(other) == []
+
+
 def test_of_a_bias_alone_nothing_can_be_said() -> None:
     seen = biased(1e-9, 1.0)
     seen.parameters["fc.weight"].grads = []
@@ -125,10 +139,16 @@ def test_the_size_of_a_gradient_is_its_root_mean_square_over_the_batches() -> No
 
 
 @pytest.mark.parametrize(
-    ("after", "same"), [(2.0, True), (2.00001, True), (1.99999, True), (2.0001, False)]
+    ("after", "rounding", "same"),
+    [
+        *((after, 1.2e-7, True) for after in (2.0, 2.00001, 1.99999)),
+        (2.0001, 1.2e-7, False),
+        (2.0003, 2**-7, True),
+        (2.0004, 2**-7, False),
+    ],
 )
 def test_entries_without_a_gradient_are_shifted_by_one_and_the_loss_stays(
-    after: float, same: bool
+    after: float, rounding: float, same: bool
 ) -> None:
     model = nn.Linear(1, 4)
     nn.init.zeros_(model.bias)
@@ -138,7 +158,10 @@ def test_entries_without_a_gradient_are_shifted_by_one_and_the_loss_stays(
         return after
 
     experiment: Any = SimpleNamespace(
-        baseline=SimpleNamespace(loss=2.0), copy=lambda: model, loss=loss
+        baseline=SimpleNamespace(loss=2.0),
+        copy=lambda: model,
+        loss=loss,
+        symptoms=SimpleNamespace(rounding=rounding),
     )
     claim = Candidate(parameter="bias", indices=(1, 2))
     told = {"before": 2.0, "after": after}
