@@ -71,22 +71,27 @@ def configure(overrides: Sequence[str]) -> DictConfig:
 
 
 class Clock(pl.Callback):
-    """Time each epoch's training steps, from its second batch on, until the device is idle."""
+    """Time each epoch's training steps, from its second batch on, until the device is idle.
 
-    def __init__(self) -> None:
+    Args:
+        now: reads the time, in seconds.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
         self.step_s: list[float] = []
         self.first_step_s = 0.0
-        self._begun = time.perf_counter()
+        self._now = now
+        self._begun = now()
 
     def on_train_batch_end(self, trainer: Any, *args: Any) -> None:
         """Start after the first batch of an epoch, stop after the last."""
         if args[-1] == 0:
             _idle()
-            self.first_step_s = self.first_step_s or time.perf_counter() - self._begun
-            self._begun = time.perf_counter()
+            self.first_step_s = self.first_step_s or self._now() - self._begun
+            self._begun = self._now()
         elif args[-1] == trainer.num_training_batches - 1:
             _idle()
-            self.step_s.append((time.perf_counter() - self._begun) / args[-1])
+            self.step_s.append((self._now() - self._begun) / args[-1])
 
 
 class Waits(pl.Callback):
@@ -122,12 +127,17 @@ class Waits(pl.Callback):
             self.places["/".join(short.rsplit("/", 3)[1:])] += 1
 
 
-def train(overrides: Sequence[str], *extra: pl.Callback) -> dict[str, Any]:
+def train(
+    overrides: Sequence[str],
+    *extra: pl.Callback,
+    now: Callable[[], float] = time.perf_counter,
+) -> dict[str, Any]:
     """Train as a user does.
 
     Args:
         overrides: of the command line.
         extra: further callbacks.
+        now: reads the time, in seconds.
 
     Returns:
         Seconds of the fit and of a step, validation loss and test scores.
@@ -138,14 +148,14 @@ def train(overrides: Sequence[str], *extra: pl.Callback) -> dict[str, Any]:
     module = build_module(config, data)
     if config.compile:
         compile_model(module, config.trainer.accelerator)
-    clock = Clock()
+    clock = Clock(now)
     with tempfile.TemporaryDirectory() as folder:
         callbacks = build_callbacks(config, module, data, Path(folder))
         trainer = build_trainer(config, [*callbacks, clock, *extra], Path(folder))
-        begun = time.perf_counter()
+        begun = now()
         trainer.fit(module, datamodule=data)
         _idle()
-        seconds = time.perf_counter() - begun
+        seconds = now() - begun
         val_loss = float(trainer.callback_metrics["val/loss"])
         trainer.test(module, datamodule=data, verbose=False)
     return {
