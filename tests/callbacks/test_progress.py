@@ -1,5 +1,12 @@
+from itertools import count
 from types import SimpleNamespace
 
+import lightning.pytorch as pl
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from src.callbacks import progress
 from src.callbacks.progress import RichProgressBar
 
 
@@ -32,3 +39,56 @@ def test_where_steps_end_a_training_the_bar_says_which():
     assert bar(max_steps=0)._get_train_description(0).strip() == "Epoch 0, to step 0"
     assert bar()._get_train_description(9).strip() == "Epoch 9"
     assert bar(max_epochs=20)._get_train_description(9).strip() == "Epoch 9/19"
+
+
+class Told(RichProgressBar):
+    """Keeps how far the bar was moved."""
+
+    def __init__(self):
+        super().__init__()
+        self.moves = []
+
+    def _update(self, task, current, *args, **kwargs):
+        self.moves.append(current)
+        super()._update(task, current, *args, **kwargs)
+
+
+class Line(pl.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.line = torch.nn.Linear(1, 1)
+
+    def training_step(self, batch, batch_idx):
+        return self.line(batch).square().mean()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def moves(seconds_a_step, monkeypatch, tmp_path, **ends):
+    clock = count(0.0, seconds_a_step)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    told = Told()
+    trainer = pl.Trainer(
+        **ends,
+        accelerator="cpu",
+        callbacks=[told],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    )
+    trainer.fit(Line(), DataLoader(torch.ones(40, 1), batch_size=1))
+    return told.moves
+
+
+@pytest.mark.filterwarnings("ignore:.*num_workers:UserWarning")
+def test_the_bar_is_moved_ten_times_a_second_and_at_an_epochs_end(monkeypatch, tmp_path):
+    assert moves(1 / 32, monkeypatch, tmp_path, max_epochs=1) == [*range(1, 40, 4), 40, 40]
+    assert moves(0.0, monkeypatch, tmp_path, max_epochs=2) == [1, 40, 40, 40, 40]
+    assert moves(0.2, monkeypatch, tmp_path, max_epochs=1) == [*range(1, 41), 40]
+
+
+@pytest.mark.filterwarnings("ignore:.*num_workers:UserWarning")
+def test_steps_that_end_a_training_amid_an_epoch_end_the_bar_there(monkeypatch, tmp_path):
+    assert moves(0.0, monkeypatch, tmp_path, max_steps=7) == [1, 7]
