@@ -21,8 +21,9 @@ GROUPS: dict[str, tuple[Callable[[PriceTable], Iterator[Feature]], float]] = {
 }
 """How the features of each group are computed, and the size at which they are clipped."""
 NUM_FEATURES = 129
-# Columns are gathered before they are written: a row of many is one run of memory.
-_COLUMNS, _ROWS = 16, 8192
+# Columns are gathered before they are written, a row of them being one run of memory; of a million
+# bars each is four megabytes.
+_COLUMNS, _ROWS = 8, 8192
 
 
 @dataclass(frozen=True)

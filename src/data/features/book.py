@@ -114,11 +114,15 @@ def run_slot(
         Name and values (N,) after each bar's decision, in the order of `SLOT_FIELDS`.
     """
     entries, lengths = _positions(slot, close, stop_width)
-    number = np.repeat(np.arange(len(entries)), lengths)
-    age = np.arange(len(number)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + 1
-    row = entries[number] + age - 1
-    price, entry, width = close[row], close[entries][number], stop_width[entries][number]
-    quantity = slot.side * RISK_DOLLARS / width
+    starts = np.repeat(np.cumsum(lengths) - lengths, lengths)
+    age = np.arange(len(starts)) - starts + 1
+    row = np.repeat(entries, lengths) + age - 1
+    price = close[row]
+
+    def held(values: np.ndarray) -> np.ndarray:
+        # What a position is opened with, on each of its rows: made when asked for, as of a million
+        # bars each such column is eight megabytes.
+        return np.repeat(values, lengths)
 
     def placed(values: np.ndarray) -> np.ndarray:
         column = np.zeros(len(close))
@@ -126,27 +130,32 @@ def run_slot(
         return column
 
     def running(values: np.ndarray, extreme: str) -> np.ndarray:
-        groups = pd.Series(values).groupby(number, sort=False)
+        groups = pd.Series(values).groupby(starts, sort=False)
         return getattr(groups, f"cum{extreme}")().to_numpy()
 
-    profit = quantity * (price - entry)
+    entry, width = close[entries], stop_width[entries]
+    quantity = slot.side * RISK_DOLLARS / width
     entry_notional = quantity * entry
-    yield "notional", placed(quantity * price)
-    yield "quantity", placed(quantity)
-    yield "entry_price", placed(entry)
-    yield "entry_notional", placed(entry_notional)
+    yield "notional", placed(held(quantity) * price)
+    yield "quantity", placed(held(quantity))
+    yield "entry_price", placed(held(entry))
+    yield "entry_notional", placed(held(entry_notional))
+    profit = held(quantity) * (price - held(entry))
     yield "unrealised_profit", placed(profit)
-    yield "unrealised_return", placed(1e4 * profit / np.abs(entry_notional))
+    yield "unrealised_return", placed(1e4 * profit / np.abs(held(entry_notional)))
     before = np.where(age > 1, close[row - 1], price)
-    yield "day_profit", placed(quantity * (price - before))
+    yield "day_profit", placed(held(quantity) * (price - before))
+    del before
     peak = running(profit, "max")
     yield "peak_profit", placed(peak)
     yield "drawdown", placed(peak - profit)
+    del peak
     yield "worst_loss", placed(running(profit, "min"))
+    del profit
     yield "age", placed(age.astype(np.float64))
     best = running(price, "max" if slot.side > 0 else "min")
     yield "best_price", placed(best)
-    stop = (best if slot.trailing else entry) - slot.side * width
+    stop = (best if slot.trailing else held(entry)) - slot.side * held(width)
     yield "stop_price", placed(stop)
     yield "stop_distance", placed(np.abs(price - stop))
 
@@ -156,13 +165,14 @@ def _positions(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the row on which each position is opened, and how many rows it is held."""
     enterable = np.flatnonzero(slot.opens & np.isfinite(stop_width))
-    prices, widths, closes = close.tolist(), stop_width.tolist(), slot.closes.tolist()
+    # Views answer with Python's numbers, a row at a time: lists would hold a million of them.
+    prices, closes = np.ascontiguousarray(close).data, slot.closes.data
     entries: list[int] = []
     lengths: list[int] = []
     row = 0
     while (place := int(np.searchsorted(enterable, row))) < len(enterable):
         entry = int(enterable[place])
-        row = _end(slot, prices, closes, entry, widths[entry])
+        row = _end(slot, prices, closes, entry, float(stop_width[entry]))
         entries.append(entry)
         lengths.append(row - entry)
         # The slot is flat for the rest of the bar on which it closes.
@@ -170,7 +180,7 @@ def _positions(
     return np.array(entries, dtype=np.int64), np.array(lengths, dtype=np.int64)
 
 
-def _end(slot: Slot, prices: list[float], closes: list[bool], entry: int, width: float) -> int:
+def _end(slot: Slot, prices: memoryview, closes: memoryview, entry: int, width: float) -> int:
     """Return the row on which a position is closed, or the number of rows."""
     side, best = slot.side, prices[entry]
     stop = best - side * width

@@ -1,6 +1,7 @@
 """129 named features, finite, of the stated sizes, and none of them looks ahead."""
 
 import dataclasses
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,19 @@ def test_prices_that_never_move_and_no_volume_give_finite_features(make_table):
 def test_a_thousandfold_jump_gives_finite_features(make_table):
     values = bar_features(make_table(np.repeat([1.0, 1000.0], 150))).values
     assert np.abs(values[:, :43]).max() <= market.LIMIT
+
+
+def test_computing_them_takes_less_than_a_third_of_their_memory_besides(sp500):
+    longer = {name: np.tile(values, 4) for name, values in sp500.columns.items()}
+    dates = np.arange(len(longer["close"])).astype("datetime64[m]").astype("datetime64[s]")
+    table = dataclasses.replace(sp500, dates=dates, columns=longer)
+    tracemalloc.start()
+    try:
+        values = bar_features(table).values
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert values.nbytes < peak < 1.3 * values.nbytes
 
 
 def test_the_page_about_features_is_what_the_code_makes(sp500):
