@@ -5,8 +5,8 @@ Usage: python -m benchmarks.precision [--pairs 4] [--epochs 3] [--compile] [--wr
 Trains as a user does, on the GPU where there is one, else on one thread of the processor, whose
 time is that of the CPU: it does not count what other programs took. The two sides of a pair have
 the same seed and take turns in one process; ratios and differences are taken pair by pair. The
-defaults are for the time of a step and take 3 to 5 minutes; for the scores of whole trainings ask
-for `--epochs 20`. Compiling takes a minute for each workload, so that is asked for, too.
+defaults are for the time of a step and take 3 to 5 minutes; for the scores of longer trainings ask
+for `--pairs 5 --epochs 10`. Compiling takes a minute for each workload, so that is asked for, too.
 """
 
 import argparse
@@ -33,6 +33,7 @@ LSTM = WORKLOADS["LSTM 2x50, batch 32"]
 ON_PROCESSOR = {
     "LSTM 2x50, batch 32": LSTM,
     "LSTM 2x50, batch 256": [*LSTM, "data.batch_size=256"],
+    "LSTM on price levels": ["experiment=price_lstm_textbook"],
     "GRU 2x50, batch 32": [*LSTM, "model=gru", "+trainer.limit_train_batches=30"],
     "transformer, batch 64": WORKLOADS["transformer, batch 64"],
 }
