@@ -21,6 +21,7 @@ from src.config.trust import (
     check_interpolations,
     forget_other_resolvers,
     settled,
+    settled_values,
 )
 from src.config.values import check_values
 
@@ -69,19 +70,19 @@ def compose_job(config_name: str, job: Sequence[str]) -> DictConfig:
     try:
         for override in parse(job):
             check_override(override)
-            _refuse_unknown(override, config_name)
+            refuse_unknown(override, config_name)
         config = compose(config_name, list(job), return_hydra_config=True)
         refuse_empty_groups(config_name, config)
         if "sweep" in config:  # nothing else is ever handed to Hydra
             check_hydra(config)
-        plain = settled(own_part(config))
+        values = settled_values(own_part(config))
     except RefusedError:
         raise
     except RecursionError:
         raise ValueError("the config contains itself") from None
     except Exception as error:  # whatever Hydra trips over in a file that somebody else wrote
         raise ValueError(_explain(error, config_name, job)) from None
-    check_values(plain)
+    check_values(values)
     if "sweep" in config:
         check_values(_about_the_multirun(config))
     return config
@@ -117,7 +118,7 @@ def check_override(override: Override) -> None:
     check_interpolations(value, override.key_or_group)
 
 
-def _refuse_unknown(override: Override, config_name: str) -> None:
+def refuse_unknown(override: Override, config_name: str) -> None:
     """Refuse to add a key that nobody reads: one at the top, or to what a file of conf/ ends.
 
     Raises:
@@ -137,10 +138,10 @@ def _refuse_unknown(override: Override, config_name: str) -> None:
         raise RefusedError(f"{key}: no such key; {top} takes no further ones")
 
 
-def _about_the_multirun(config: DictConfig) -> DictConfig:
+def _about_the_multirun(config: DictConfig) -> dict[str, Any]:
     """Return what a config says of Hydra's launcher and sweeper, and of the sweep."""
     hydra = {k: OmegaConf.to_container(config.hydra[k]) for k in ("launcher", "sweeper")}
-    return OmegaConf.create({"hydra": hydra, "sweep": OmegaConf.to_container(config.sweep)})
+    return {"hydra": hydra, "sweep": OmegaConf.to_container(config.sweep)}
 
 
 def own_part(config: DictConfig) -> DictConfig:

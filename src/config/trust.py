@@ -96,7 +96,12 @@ def _dicts(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], 
 
 
 def settled(config: DictConfig) -> DictConfig:
-    """Return a composed config, or a part of one, as the plain values that are to be built.
+    """Return a composed config, or a part of one, as it is to be built: `settled_values` of it."""
+    return OmegaConf.create(settled_values(config))
+
+
+def settled_values(config: DictConfig) -> dict[str, Any]:
+    """Return a composed config, or a part of one, as plain values.
 
     Args:
         config: with interpolations, Hydra's own node left out.
@@ -105,11 +110,9 @@ def settled(config: DictConfig) -> DictConfig:
         RefusedError: it names a class or a resolver that is not on the list; the line says where.
     """
     check_interpolations(OmegaConf.to_container(config, resolve=False))
-    plain = OmegaConf.to_container(config, resolve=True)
+    plain: Any = OmegaConf.to_container(config, resolve=True)
     _check(plain, str(config._get_full_key(None) or ""), 0)
-    values = OmegaConf.create(plain)
-    assert isinstance(values, DictConfig)
-    return values
+    return plain
 
 
 def trusted(stored: Any, source: Path | str) -> dict[str, Any]:

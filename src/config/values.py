@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
 from src.config.rules import (
     ANY,
     BATCHES,
@@ -171,18 +169,16 @@ RULES: dict[str, dict[str, Rule]] = {
 """What is known of a value beyond the kind of its default; the constructors know the rest."""
 
 
-def check_values(config: DictConfig) -> None:
+def check_values(values: Mapping[str, Any]) -> None:
     """Refuse a value that no run could use.
 
     Args:
-        config: a composed and settled config, Hydra's own node left out.
+        values: a composed and settled config as plain values, Hydra's own node left out.
 
     Raises:
         ValueError: naming the key, what was expected, and the value.
     """
-    plain = OmegaConf.to_container(config)
-    assert isinstance(plain, dict)
-    for path, node in _nodes(plain, ""):
+    for path, node in _nodes(values, ""):
         for key, rule in _rules(path, str(node.get("_target_", ""))).items():
             if key in node and not rule.holds(node[key]):
                 where = f"{path}.{key}" if path else key

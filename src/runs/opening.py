@@ -121,12 +121,11 @@ class Run(Record):
         for key in ("data", "schedule"):  # a checkpoint of earlier times knows of no schedule
             if not isinstance(present.get(key, {}), dict):
                 raise CheckpointError(f"{self.checkpoint_path}: {key} in its config is no mapping")
-        config = OmegaConf.create(present)
         try:
-            check_values(OmegaConf.masked_copy(config, [g for g in BUILT if g in config]))
+            check_values({group: present[group] for group in BUILT if group in present})
         except ValueError as error:
             raise CheckpointError(f"{self.checkpoint_path}: in its config {error}") from None
-        return config
+        return OmegaConf.create(present)
 
     @cached_property
     def facts(self) -> DataFacts:

@@ -114,9 +114,9 @@ def find_resumption(
     if (now.get("callbacks") or {}).get("last_state", True) is None:
         raise ValueError("resume: callbacks.last_state is what a run goes on by, and has to stay")
     checkpoint = run.checkpoint_path if has_state else None
-    new = OmegaConf.create({**now, "resume": None})
+    new = {**now, "resume": None}
     check_values(new)
-    found = Resumption(run.folder, checkpoint, state, new, changes, report)
+    found = Resumption(run.folder, checkpoint, state, OmegaConf.create(new), changes, report)
     _refuse_what_is_done(found, done)
     return found
 

@@ -3,14 +3,11 @@
 Its manifest is a new one, or that of the sweep it resumes.
 """
 
-import copy
 import hashlib
-import json
-import re
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +15,12 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from src.config.compose import check_override, compose_job, own_part
+from src.config.compose import check_override, compose_job
 from src.config.overrides import first_values, is_hydra, line, parse
 from src.files import files_at
 from src.sweeping.blocks import Wanted, chosen_blocks, factorial, union
-from src.sweeping.composing import Composer
+from src.sweeping.composing import compose_jobs, digest_of, naming
 from src.sweeping.manifest import Job, Manifest, Plan, difference, find_sweep
-
-# `seed` is a plain key of conf/train.yaml: nothing but its value depends on it until the config is
-# resolved. A test compares with jobs composed alone.
-_SEED = re.compile(r"seed=(0|[1-9]\d*)")
-# How a sweep goes, where runs write and who watches them: no result depends on it.
-_NO_PART_OF_A_JOB = ("sweep", "log_dir", "logger")
 
 
 @dataclass
@@ -38,7 +29,8 @@ class Sweep:
 
     Args:
         plan: what its manifest will say.
-        configs: the composed config of every job; of a search, of the first only.
+        configs: the composed config of every job, one for those that differ in the seed only, with
+            the seed of one of them; of a search, of the first job.
         settings: the first job's config with Hydra's part, for what is the same in all jobs.
         hydra: the overrides of Hydra itself.
         overrides: what the sweeper is given: what all blocks have in common.
@@ -72,7 +64,7 @@ def plan_sweep(config_name: str, command: Sequence[str]) -> Sweep:
         hydra = [line(o) for o in typed if is_hydra(o)]
         own = [o for o in typed if not is_hydra(o)]
         how = [line(o) for o in own if _is_setting(o)]
-        with _naming([], first_values([o for o in own if o.is_sweep_override()])):
+        with naming([], first_values([o for o in own if o.is_sweep_override()])):
             first = compose_job(config_name, [*hydra, *first_values(own)])
         params = parse([f"{k}={v}" for k, v in (first.hydra.sweeper.params or {}).items()])
         for override in [*params, *own]:
@@ -93,12 +85,13 @@ def plan_sweep(config_name: str, command: Sequence[str]) -> Sweep:
         raise ValueError(str(error)) from None
     common = [*hydra, *how]
     settings = compose_job(config_name, [*common, *wanted[0].overrides])
-    configs = compose_jobs(config_name, common, [job.overrides for job in wanted])
+    configs, values = compose_jobs(config_name, common, [job.overrides for job in wanted])
     swept = [o for o in overrides if o.is_sweep_override()]
     if is_search:
-        plan = _plan_search(command, settings, swept)
+        plan = _plan_search(command, settings, values[0], swept)
     else:
-        plan, configs = _plan_jobs(command, wanted, configs, unique=bool(blocks))
+        plan, kept = _plan_jobs(command, wanted, values, unique=bool(blocks))
+        configs = [configs[i] for i in kept]
     keys = [o.key_or_group for o in swept]
     lines = [line(o) for o in overrides]
     return Sweep(plan, configs, settings, hydra, lines, keys, how, is_search)
@@ -139,65 +132,23 @@ def new_job(index: int, overrides: Sequence[str], swept: Collection[str], digest
     return Job(index, " ".join(varied) or "the only job", varied, list(overrides), digest)
 
 
-def compose_jobs(
-    config_name: str, common: Sequence[str], jobs: Sequence[Sequence[str]]
-) -> list[DictConfig]:
-    """Return every job's own config, composed and checked; jobs that differ in seed share the work.
+def content_of(file: Path) -> str:
+    """Return a digest of what a file holds."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def fingerprint(values: Mapping[str, Any], content: Callable[[Path], str] = content_of) -> str:
+    """Return a digest of what a job's result depends on, the files of its prices included.
 
     Args:
-        config_name: the main config's name in conf/, without ".yaml".
-        common: the overrides of all jobs, Hydra's own included.
-        jobs: each job's overrides.
-
-    Raises:
-        ValueError: a job cannot be; the line says which and why.
+        values: as of `plain`.
+        content: as `content_of`.
     """
-    shared = set(jobs[0]).intersection(*jobs[1:])
-    composer = Composer(config_name, common)
-    known: dict[tuple[str, ...], DictConfig] = {}
-    configs: list[DictConfig] = []
-    for job in jobs:
-        seeds = [int(match[1]) for item in job if (match := _SEED.fullmatch(item))]
-        key = tuple("seed" if _SEED.fullmatch(item) else item for item in job)
-        if key not in known:
-            with _naming(configs, [item for item in job if item not in shared]):
-                known[key] = composer.compose(job)
-        config = known[key]
-        if seeds and config.seed != seeds[-1]:
-            config = copy.deepcopy(config)
-            config.seed = seeds[-1]
-        configs.append(config)
-    return configs
-
-
-@contextmanager
-def _naming(before: Sequence[DictConfig], varied: Sequence[str]) -> Iterator[None]:
-    """Say which job it is that cannot be: its number, and what tells it from the others."""
-    try:
-        yield
-    except ValueError as error:
-        if not varied:
-            raise
-        number = len({_digest(plain(config)) for config in before})  # of equal jobs one is run
-        raise ValueError(f"job {number} ({' '.join(varied)}): {error}") from None
-
-
-def plain(config: DictConfig) -> dict[str, Any]:
-    """Return the part of a composed config that a job's result depends on, as plain values."""
-    resolved = OmegaConf.to_container(own_part(config), resolve=True)
-    assert isinstance(resolved, dict)
-    return {str(k): value for k, value in resolved.items() if k not in _NO_PART_OF_A_JOB}
-
-
-def fingerprint(config: DictConfig) -> str:
-    """Return a digest of a job's config, and of the files its prices come from."""
-    path = OmegaConf.select(config, "data.path")
-    digests = []
-    for file in files_at(path if isinstance(path, str) else list(path)) if path else ():
-        if file.is_file():
-            with file.open("rb") as prices:
-                digests.append(hashlib.file_digest(prices, "sha256").hexdigest())
-    return _digest([plain(config), *digests] if digests else plain(config))
+    data = values.get("data")
+    path = data.get("path") if isinstance(data, dict) else None
+    contents = [content(file) for file in (files_at(path) if path else ()) if file.is_file()]
+    return digest_of([values, *contents] if contents else values)
 
 
 def _listed(
@@ -216,28 +167,33 @@ def _listed(
 def _plan_jobs(
     command: Sequence[str],
     wanted: Sequence[Wanted],
-    configs: Sequence[DictConfig],
+    values: Sequence[dict[str, Any]],
     unique: bool,
-) -> tuple[Plan, list[DictConfig]]:
-    """Return the plan and its jobs' configs; where `unique`, of equal jobs only the first."""
-    digests = [fingerprint(config) for config in configs]
+) -> tuple[Plan, list[int]]:
+    """Return the plan and which jobs are in it: where `unique`, of equal ones only the first."""
+    content = cache(content_of)  # of a file that all jobs share, once
+    digests = [fingerprint(job, content) for job in values]
     kept = [i for i, digest in enumerate(digests) if not unique or digests.index(digest) == i]
     jobs = [
         new_job(index, wanted[i].overrides, wanted[i].varied, digests[i])
         for index, i in enumerate(kept)
     ]
-    whole = _digest([job.fingerprint for job in jobs])
+    whole = digest_of([job.fingerprint for job in jobs])
     names = [job.name for job in jobs]
-    plan = Plan(list(command), names, whole, plain(configs[0]), len(jobs), jobs)
-    return plan, [configs[i] for i in kept]
+    return Plan(list(command), names, whole, values[0], len(jobs), jobs), kept
 
 
-def _plan_search(command: Sequence[str], config: DictConfig, space: Sequence[Override]) -> Plan:
+def _plan_search(
+    command: Sequence[str],
+    settings: DictConfig,
+    first: dict[str, Any],
+    space: Sequence[Override],
+) -> Plan:
     asked = [line(override) for override in space]
-    sampling = OmegaConf.to_container(config.hydra.sweeper.get("sampler", {}), resolve=True)
-    whole = _digest([fingerprint(config), sampling])
-    trials = config.hydra.sweeper.get("n_trials", 0)
-    return Plan(list(command), asked, whole, plain(config), trials)
+    sampling = OmegaConf.to_container(settings.hydra.sweeper.get("sampler", {}), resolve=True)
+    whole = digest_of([fingerprint(first), sampling])
+    trials = settings.hydra.sweeper.get("n_trials", 0)
+    return Plan(list(command), asked, whole, first, trials)
 
 
 def _is_setting(override: Override) -> bool:
@@ -247,10 +203,6 @@ def _is_setting(override: Override) -> bool:
     if override.is_sweep_override():
         raise ValueError(f"{override.key_or_group} has several values; it is one for all jobs")
     return True
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _wait_for_orphans(manifest: Manifest) -> None:

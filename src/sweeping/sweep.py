@@ -5,7 +5,6 @@ sweep.resume=true the same command goes on where an earlier one stopped. A job t
 goes on from its last state, and each result is the one of an undisturbed run.
 """
 
-import json
 import logging
 import signal
 import sys
@@ -19,7 +18,7 @@ from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.table import Table
 from rich.text import Text
 
@@ -103,20 +102,24 @@ def summary(plan: Plan) -> str:
 
 
 def _check_values(asked: Sweep) -> None:
-    """Build data and model once for each config that differs in more than the seed.
+    """Build the model of each config, and the data where they differ from those of the one before.
 
     A bad value is found now, not in the night.
     """
     from src.runs.build import build_datamodule, build_module
 
     seen, folds = set(), set()
+    known: list[Any] = []
+    datamodule: Any = None
     for index, config in enumerate(asked.configs):
-        if (values := _apart_from_seed(config)) in seen:
+        if id(config) in seen:
             continue
-        seen.add(values)
+        seen.add(id(config))
         try:
             _refuse_relaunching(config)
-            datamodule = build_datamodule(config)
+            needed = [config.get(group) for group in ("data", "evaluation", "schedule")]
+            if needed != known:
+                known, datamodule = needed, build_datamodule(config)
             build_module(config, datamodule)
             folds.add(datamodule.num_folds)
         except ValueError as error:
@@ -127,13 +130,6 @@ def _check_values(asked: Sweep) -> None:
             f"evaluation: the jobs' data have {' and '.join(map(str, sorted(folds, key=str)))} "
             "folds: a walk-forward sweep is one of data of one length"
         )
-
-
-def _apart_from_seed(config: DictConfig) -> str:
-    """Return a config's values as text, without its seed: what takes the seed says `${seed}`."""
-    values = OmegaConf.to_container(config, resolve=False)
-    assert isinstance(values, dict)
-    return json.dumps({k: v for k, v in values.items() if k != "seed"}, default=str)
 
 
 def _refuse_relaunching(config: DictConfig) -> None:

@@ -9,6 +9,7 @@ from src.config.compose import compose_job, own_part
 from src.config.keys import command_keys
 from src.sweeping import composing
 from src.sweeping.composing import Composer
+from src.sweeping.plan import plan_sweep
 
 
 @pytest.fixture(autouse=True)
@@ -73,10 +74,26 @@ JOBS = [
     ["seed=1", "seed=2", "norm=none", "norm=layer"],
     ["name='a b, c'", "data.path=null"],
     ["+trainer.gradient_clip_val=0.5"],
-    ["++trainer.gradient_clip_val=0.5"],
+    ["++trainer.gradient_clip_val=0.5", "trainer.max_epochs=3"],
+    ["+optimizer.amsgrad=true", "optimizer=adamw"],
+    ["+callbacks.a={_target_: src.callbacks.memory_monitor.MemoryMonitor, every_n_steps: 2}"],
+    ["+callbacks.a={_target_: os.system}"],
     ["~callbacks.progress"],
+    ["~callbacks.progress_bar"],
+    ["~callbacks.progress_bar", "callbacks=basic"],
+    ["~callbacks.progress_bar=3"],
+    ["~experiment"],
+    ["~norm"],
     ["+debug=fast"],
+    ["+experiment=price_lstm"],
+    ["+norm@callbacks.a=layer"],
+    ["norm@callbacks.a=layer"],
+    ["+norm@hydra.launcher.a=layer"],
+    ["+experiment@sweep=price_lstm"],
     ["data.columns={close: x}"],
+    ["data={batch_size: 8}", "data=prices"],
+    ["data={batch_size: 8, columns: {close: x}}", "data.columns.close=y"],
+    ["model=[lstm,gru]"],
 ]
 
 
@@ -148,3 +165,9 @@ def test_what_is_said_of_hydra_itself_is_no_reason_to_compose_a_job_alone(alone)
     for seed in range(3):
         assert composer.compose([f"seed={seed}"]).seed == seed
     assert len(alone) == 1, "the first, to be checked"
+
+
+def test_a_preset_of_the_sweep_is_read_once_for_all_its_jobs(alone):
+    jobs = plan_sweep("train", ["sweep=poolings", "+trainer.gradient_clip_val=1"]).plan.jobs
+    assert (len(jobs), len(alone)) == (24, 1)
+    assert jobs[0].overrides[3:] == ["sweep=poolings", "+trainer.gradient_clip_val=1"]

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 from src.config import CONFIG_DIR
 from src.config import compose as commands
 from src.sweeping import plan
-from src.sweeping.composing import Composer
+from src.sweeping.composing import Composer, compose_jobs, plain
 from src.sweeping.plan import plan_sweep
 
 TWO = "sweep.blocks={a: {pooling: 'mean,last', norm: 'none,layer'}, b: {pooling: mean, norm: none}}"
@@ -79,14 +79,14 @@ def test_a_search_and_blocks_do_not_go_together():
 @pytest.mark.parametrize("data", ["data=bars", "data=prices"])
 def test_jobs_that_share_a_composition_are_those_composed_alone(data, composed_with):
     jobs = [[data, f"seed={seed}", f"pooling={p}"] for p in ("mean", "last") for seed in (0, 1, 23)]
-    together = plan.compose_jobs("train", ["trainer=cpu"], jobs)
+    configs, values = compose_jobs("train", ["trainer=cpu"], jobs)
     assert [job[1] for job in composed_with] == ["seed=0", "seed=0"]
-    for job, config in zip(jobs, together, strict=True):
+    for job, config, own in zip(jobs, configs, values, strict=True):
         alone = commands.own_part(commands.compose_job("train", ["trainer=cpu", *job]))
-        for resolve in (False, True):
-            expected = OmegaConf.to_container(alone, resolve=resolve)
-            assert OmegaConf.to_container(config, resolve=resolve) == expected
-        assert config.seed == alone.data.seed == int(job[1].removeprefix("seed="))
+        config.seed = alone.seed
+        assert OmegaConf.to_yaml(config) == OmegaConf.to_yaml(alone)
+        assert own == plain(alone)
+        assert own["seed"] == own["data"]["seed"] == int(job[1].removeprefix("seed="))
 
 
 @pytest.mark.parametrize("item", ["+seed=1", "seed=1.5", "seed=null", "seed=one", "data.seed=1"])
@@ -94,7 +94,7 @@ def test_what_is_no_plain_whole_seed_shares_no_composition(item, monkeypatch):
     asked = []
     stub = OmegaConf.create({"seed": 0})
     monkeypatch.setattr(Composer, "compose", lambda self, job: asked.append(job) or stub)
-    plan.compose_jobs("train", [], [["seed=0"], [item], ["norm=none"], []])
+    compose_jobs("train", [], [["seed=0"], [item], ["norm=none"], []])
     assert asked == [["seed=0"], [item], ["norm=none"], []]
 
 
@@ -127,16 +127,43 @@ def test_a_job_that_cannot_be_is_named_by_what_it_does_not_share_with_all():
         ["norm=none", "pooling=mean", "optimizer.lr=-1", "seed=3"],
     ]
     with pytest.raises(ValueError, match=r"^job 2 \(norm=none pooling=mean optimizer.lr=-1\): "):
-        plan.compose_jobs("train", [], jobs)
+        compose_jobs("train", [], jobs)
 
 
 def test_a_fingerprint_is_sixteen_digits_that_no_order_of_keys_changes():
     one, other = ({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"d": 3, "c": 2}, "a": 1})
-    digest = plan.fingerprint(OmegaConf.create(one))
-    assert digest == plan.fingerprint(OmegaConf.create(other))
+    digest = plan.fingerprint(one)
+    assert digest == plan.fingerprint(other) != plan.fingerprint(one | {"a": 2})
     assert (len(digest), int(digest, 16) > 0) == (16, True)
-    assert digest == plan.fingerprint(OmegaConf.create(one | {"log_dir": "x", "logger": 1}))
-    assert digest != plan.fingerprint(OmegaConf.create(one | {"a": 2}))
+
+
+def test_where_a_job_writes_is_no_part_of_what_its_result_depends_on():
+    config = OmegaConf.create(
+        {"a": "${b}", "b": 1, "log_dir": "x", "logger": 1, "sweep": {"job": 2}}
+    )
+    assert plain(config) == {"a": 1, "b": 1}
+
+
+def test_a_file_that_jobs_share_is_read_once_and_what_it_holds_counts(tmp_path, monkeypatch):
+    read = []
+    content_of = plan.content_of
+    monkeypatch.setattr(plan, "content_of", lambda file: read.append(file) or content_of(file))
+    file = tmp_path / "prices.csv"
+    fingerprints = []
+    for prices in ("1", "2", "2"):
+        file.write_text(prices)
+        planned = plan_sweep("train", ["data=prices", f"data.path={file}", "seed=0,1,2"]).plan
+        fingerprints.append([job.fingerprint for job in planned.jobs])
+    assert read == [file] * 3
+    assert len(set(fingerprints[0])) == 3
+    assert set(fingerprints[0]).isdisjoint(fingerprints[1])
+    assert fingerprints[1] == fingerprints[2]
+
+
+@pytest.mark.parametrize("first", ["0", "999999999", "1000000000"])
+def test_a_seed_that_none_can_be_is_refused_whatever_came_before(first):
+    with pytest.raises(ValueError, match=r"^job 1 \(seed=4294967296\): seed: expected a whole"):
+        names(f"seed={first},4294967296")
 
 
 def test_what_blocks_have_in_common_says_nothing_of_hydra(tmp_path):

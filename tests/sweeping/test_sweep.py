@@ -184,25 +184,30 @@ def test_submitits_jobs_get_a_thread_for_each_processor(launcher, threads):
 
 @pytest.fixture
 def checked(monkeypatch):
-    """Check configs whose data have certain numbers of folds; return what was built."""
+    """Check configs whose data have certain numbers of folds; return what was built.
+
+    Of equal values there is one config, as of jobs that differ in the seed only.
+    """
     built = []
+
+    def build_datamodule(config):
+        built.append("data")
+        return SimpleNamespace(num_folds=config.data.folds)
 
     def build_module(config, datamodule):
         built.append(config.seed)
         if config.size < 1:
             raise ValueError(f"size must be at least 1, got {config.size}")
 
-    monkeypatch.setattr(
-        "src.runs.build.build_datamodule", lambda config: SimpleNamespace(num_folds=config.folds)
-    )
+    monkeypatch.setattr("src.runs.build.build_datamodule", build_datamodule)
     monkeypatch.setattr("src.runs.build.build_module", build_module)
 
     def _checked(*values, jobs=True):
-        configs = [
-            OmegaConf.create({"seed": seed, "size": 1, "folds": None, "trainer": {}, **value})
-            for seed, value in enumerate(values)
-        ]
+        known, default = {}, {"size": 1, "data": {"folds": None}, "trainer": {}}
+        for seed, value in enumerate(values):
+            known.setdefault(str(value), OmegaConf.create({"seed": seed, **default, **value}))
         plan = plan_of(*["waiting"] * len(values)) if jobs else plan_of(total=9)
+        configs = [known[str(value)] for value in values]
         sweeping._check_values(SimpleNamespace(configs=configs, plan=plan))
         return built
 
@@ -210,7 +215,16 @@ def checked(monkeypatch):
 
 
 def test_what_differs_in_the_seed_alone_is_built_once(checked):
-    assert checked({}, {}, {"size": 2}, {}) == [0, 2]
+    assert checked({}, {}, {"size": 2}, {}) == ["data", 0, 2]
+
+
+def test_data_are_built_again_where_what_they_are_made_of_changes(checked):
+    other = {"data": {"folds": None, "window": 5}}
+    scheduled = other | {"schedule": {"scale": 0.5}}
+    walking = scheduled | {"evaluation": {"fold": 1}}
+    assert checked({}, other, scheduled, scheduled | {"size": 2}, walking, {"size": 3}) == [
+        *("data", 0, "data", 1, "data", 2, 3, "data", 4, "data", 5)
+    ]
 
 
 def test_a_bad_value_is_told_with_the_job_or_as_a_searchs_first_values(checked):
@@ -221,9 +235,9 @@ def test_a_bad_value_is_told_with_the_job_or_as_a_searchs_first_values(checked):
 
 
 def test_a_walk_is_one_of_data_of_one_length(checked):
-    checked({"folds": 2}, {"folds": 2, "size": 2})
+    checked({"data": {"folds": 2}}, {"data": {"folds": 2}, "size": 2})
     with pytest.raises(ValueError, match="the jobs' data have 2 and 3 folds"):
-        checked({"folds": 3}, {"folds": 2})
+        checked({"data": {"folds": 3}}, {"data": {"folds": 2}})
 
 
 @pytest.mark.parametrize(
