@@ -49,6 +49,19 @@ def test_windows_share_memory_and_batches_do_not(integers):
     assert integers[torch.tensor([3])].x.min() > 0
 
 
+def test_a_longer_context_takes_no_memory_and_a_window_only_what_is_told_of_it():
+    rows, closes = torch.zeros(10_000, 8), np.ones(10_000)
+    sizes = []
+    for context_length in (4, 400):
+        dataset = WindowDataset(rows, closes, context_length, first_row=0, to_scaled=residual)
+        assert dataset.windows.data_ptr() == dataset.rows.data_ptr() == rows.data_ptr()
+        tensors = [value for value in vars(dataset).values() if isinstance(value, torch.Tensor)]
+        held = {part.untyped_storage().data_ptr(): part.untyped_storage() for part in tensors}
+        sizes.append(sum(storage.nbytes() for storage in held.values()) - rows.nbytes)
+    # Its row in 8 bytes; target, last price and price in 4 each; the number of the only series.
+    assert sizes == [20 * (10_000 - 4) + 8, 20 * (10_000 - 400) + 8]
+
+
 def test_an_int_gives_a_batch_of_one(integers):
     assert integers[2].x.shape == (1, 4, 2)
 
