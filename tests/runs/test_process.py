@@ -1,10 +1,13 @@
-"""How many threads a run computes with."""
+"""How many threads a run computes with, and what it gives back before its steps."""
+
+import re
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from src.runs.process import few_threads
+from src.runs.process import few_threads, keep_freed_memory
 
 
 @pytest.fixture
@@ -46,3 +49,19 @@ def test_the_threads_come_back_when_a_run_fails(two_threads):
     with pytest.raises(ValueError, match="it failed"), few_threads(nn.LSTM(1, 8)):
         raise ValueError("it failed")
     assert torch.get_num_threads() == 2
+
+
+def megabytes_held():
+    return int(re.search(r"RssAnon:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1e3
+
+
+def test_what_was_freed_before_the_steps_is_given_back():
+    # Every hundredth block stays: the gaps between them are no end that glibc would give back.
+    blocks = [b"x" * size for size in [20_000] * 5000]
+    kept = blocks[::100]
+    before = megabytes_held() if keep_freed_memory() else None
+    del blocks
+    if before is not None:
+        keep_freed_memory()
+        assert before - megabytes_held() > 90
+    assert len(kept) == 50
