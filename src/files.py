@@ -12,7 +12,7 @@ import time
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -89,16 +89,16 @@ def to_plain(value: Any) -> Any:
     >>> to_plain({"norm": float("nan"), "steps": (1, 2.5)})
     {'norm': None, 'steps': [1, 2.5]}
     """
+    if value is None or isinstance(value, str | bool | int):
+        return value
     if is_dataclass(value) and not isinstance(value, type):
-        return to_plain(asdict(value))
+        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
     if hasattr(value, "_asdict"):
         return to_plain(value._asdict())
     if isinstance(value, Mapping):
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [to_plain(item) for item in value]
-    if value is None or isinstance(value, str | bool | int):
-        return value
     return float(value) if math.isfinite(value) else None
 
 
