@@ -4,7 +4,7 @@ Both train the same model on the same windows for the same epochs and score the 
 part after each. The loop has no logger, checkpoint, progress bar or diagnosis; ours has them all.
 Each side runs in a process of its own, in turn, and the ratio is taken pair by pair.
 
-Usage: python -m benchmarks.throughput [--rounds 5] [--epochs 3] [--write]
+Usage: python -m benchmarks.throughput [--rounds 5] [--epochs 10] [--write]
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main() -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--write", action="store_true", help="rewrite results/throughput.*")
     parser.add_argument("--side", choices=["hand", "ours"], help=argparse.SUPPRESS)
     parser.add_argument("--workload", choices=list(WORKLOADS), help=argparse.SUPPRESS)
