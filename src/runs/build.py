@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def build_module(config: DictConfig, data: PriceDataModule | DataFacts) -> Regre
     prior = build(config.pooling_prior)
     if prior is not None:
         prior.check(getattr(model, "pooling", None))
-    optimizer = build(config.optimizer)
+    optimizer = _clippable(build(config.optimizer), config.get("trainer") or {})
     _refuse_bad_optimizer(optimizer, model.parameters())
     if schedule := schedule_of(data):
         schedule.attach(model)
@@ -277,6 +278,21 @@ def refuse_empty_parts(trainer: DictConfig, data: PriceDataModule) -> None:
             f"trainer.val_check_interval: an epoch has {batches['train']} batches, got {every}; "
             "with check_val_every_n_epoch=null it counts across epochs"
         )
+
+
+def _clippable(
+    optimizer: Callable[..., torch.optim.Optimizer], trainer: Mapping[str, Any]
+) -> Callable[..., torch.optim.Optimizer]:
+    """Return the optimiser in a form whose gradients Lightning clips under autocast.
+
+    A fused one takes the loss scale out by itself, after the clipping, so Lightning refuses to
+    clip; in bf16-mixed too, where there is no scale.
+    """
+    is_mixed = str(trainer.get("precision")).endswith("-mixed")
+    fused = isinstance(optimizer, partial) and optimizer.keywords.get("fused")
+    if fused and is_mixed and trainer.get("gradient_clip_val"):
+        return partial(optimizer, fused=False)
+    return optimizer
 
 
 def _refuse_bad_optimizer(

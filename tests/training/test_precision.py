@@ -24,6 +24,14 @@ def test_every_precision_scores_as_full_precision_does(kept_run, preset, precisi
         assert report["test"]["model"][name] == pytest.approx(expected, rel=0.01)
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_gradients_are_clipped_in_every_precision(kept_run, optimizer, precision):
+    options = [f"optimizer={optimizer}", f"trainer.precision={precision}"]
+    folder = kept_run("experiment=price_lstm", "trainer.gradient_clip_val=1e-3", *options)
+    assert report_of(folder)["status"] == "finished"
+
+
 def test_no_forecast_under_autocast_is_rounded_to_the_last_price(kept_run):
     folder = kept_run("experiment=price_lstm", "trainer.precision=bf16-mixed")
     with (folder / "forecasts.csv").open() as file:
