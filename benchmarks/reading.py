@@ -1,13 +1,15 @@
-"""Time a million minute bars from the file to the first training step, and weigh them.
+"""Time a million minute bars from the file to the training steps, and weigh them.
 
 Reading is timed against `pandas.read_csv` of the same file, which leaves dates as text and checks
-nothing; the first step against that of a file of 5,000 bars, both from the start of the
-process. Each measurement runs in a process of its own, in turn, and ratios are taken pair by pair.
+nothing; the first step against that of a file of 5,000 bars, both from the start of the process;
+later steps against those on the few bars, in one process, some of the one after some of the other.
+Otherwise each measurement runs in a process of its own, in turn; ratios are taken pair by pair.
 
 Usage: python -m benchmarks.reading [--rounds 5] [--write]
 """
 
 import argparse
+import itertools
 import json
 import platform
 import resource
@@ -16,6 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +32,8 @@ from src.reporting.text import markdown_rows
 
 BARS, FEW_BARS = 1_000_000, 5_000
 LAYOUTS = ("ISO dates", "MetaTrader 5", "decimal commas", "day first")
+EXPERIMENTS = ("price_lstm", "bars_transformer")
+TURNS, STEPS = 9, 40
 
 
 def main() -> None:
@@ -36,10 +42,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--write", action="store_true", help="rewrite results/reading.*")
     parser.add_argument("--side", choices=list(SIDES), help=argparse.SUPPRESS)
-    parser.add_argument("--path", help=argparse.SUPPRESS)
+    parser.add_argument("--paths", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.side:
-        print(json.dumps(SIDES[arguments.side](arguments.path)))
+        print(json.dumps(SIDES[arguments.side](*arguments.paths)))
         return
     with tempfile.TemporaryDirectory() as folder:
         results = {
@@ -66,7 +72,7 @@ def _measure(folder: Path, rounds: int) -> dict[str, Any]:
         "features_seconds": statistics.median(f["seconds"] for f in features),
         "features_gigabytes": max(f["gigabytes"] for f in features),
         "first_step": _pairs(rounds, ("step", few), ("step", many)),
-        "step_gigabytes": _in_new_process("step", many)["gigabytes"],
+        "later_steps": {name: _in_new_process(name, few, many) for name in EXPERIMENTS},
     }
 
 
@@ -103,10 +109,17 @@ def _write(folder: Path, layout: str, rows: int) -> Path:
 
 
 def _pairs(rounds: int, first: tuple[str, Path], second: tuple[str, Path]) -> dict[str, float]:
-    """Run two measurements in turn; return both times and the ratio of the second to the first."""
-    pairs = [
-        tuple(_in_new_process(*side)["seconds"] for side in (first, second)) for _ in range(rounds)
-    ]
+    """Run two measurements in turn; return times, memory, and the second's ratio to the first."""
+    pairs = [[_in_new_process(*side) for side in (first, second)] for _ in range(rounds)]
+    held = [max(pair[side]["gigabytes"] for pair in pairs) for side in (0, 1)]
+    return {
+        **_ratios([(theirs["seconds"], ours["seconds"]) for theirs, ours in pairs]),
+        "first_gigabytes": held[0],
+        "second_gigabytes": held[1],
+    }
+
+
+def _ratios(pairs: list[tuple[float, float]]) -> dict[str, float]:
     ratios = [ours / theirs for theirs, ours in pairs]
     return {
         "ratio": statistics.median(ratios),
@@ -117,9 +130,9 @@ def _pairs(rounds: int, first: tuple[str, Path], second: tuple[str, Path]) -> di
     }
 
 
-def _in_new_process(side: str, path: Path) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.reading", "--side", side, "--path", str(path)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+def _in_new_process(side: str, *paths: Path) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.reading", "--side", side, "--paths"]
+    done = subprocess.run([*command, *map(str, paths)], check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -151,43 +164,71 @@ def _features(path: str) -> dict[str, Any]:
 
 def _step(path: str) -> dict[str, Any]:
     """Take one training step on bars; the time counts from the start of the process."""
+    next(_training("bars_transformer", path))
+    return {**_timed(lambda: None), "seconds": time.process_time()}
+
+
+def _later_steps(experiment: str, few: str, many: str) -> dict[str, float]:
+    """Train on few bars and on many, some steps of the one after some of the other."""
+    from src.runs.process import keep_freed_memory
+
+    sides = [_training(experiment, path) for path in (few, many)]
+    keep_freed_memory()
+
+    def seconds(steps: Iterator[None]) -> float:
+        return _timed(lambda: [next(steps) for _ in range(STEPS)])["seconds"] / STEPS
+
+    _, *pairs = [(seconds(sides[0]), seconds(sides[1])) for _ in range(1 + TURNS)]
+    return _ratios(pairs)  # without the first, which warms up
+
+
+def _training(experiment: str, path: str) -> Iterator[None]:
+    """Yield after each training step, epoch after epoch."""
     from hydra import compose, initialize_config_dir
 
     from src.config import CONFIG_DIR
     from src.runs.build import build_datamodule, build_module
 
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        config = compose("train", ["experiment=bars_transformer", f"data.path='{path}'"])
+        config = compose("train", [f"experiment={experiment}", f"data.path='{path}'"])
     datamodule = build_datamodule(config)
     module = build_module(config, datamodule)
     optimizer = module.configure_optimizers()
-    module.diagnosis_loss(next(iter(datamodule.train_dataloader()))).backward()
-    optimizer.step()
-    return {**_timed(lambda: None), "seconds": time.process_time()}
+    loader = datamodule.train_dataloader()
+    for epoch in itertools.count():
+        loader.sampler.set_epoch(epoch)
+        for batch in loader:
+            optimizer.zero_grad()
+            module.diagnosis_loss(batch).backward()
+            optimizer.step()
+            yield
 
 
-SIDES = {"pandas": _read_by_pandas, "ours": _read, "features": _features, "step": _step}
+SIDES: dict[str, Callable[..., dict[str, Any]]] = {
+    "pandas": _read_by_pandas,
+    "ours": _read,
+    "features": _features,
+    "step": _step,
+    **{experiment: partial(_later_steps, experiment) for experiment in EXPERIMENTS},
+}
 
 
 def _markdown(results: dict[str, Any]) -> str:
+    step, few = results["first_step"], f"against that of {FEW_BARS:,} bars"
+    measured = {
+        **{f"reading, {k}, against pandas.read_csv": v for k, v in results["reading"].items()},
+        f"first step, {few}": step,
+        **{f"a later step, {k}, {few}": v for k, v in results["later_steps"].items()},
+    }
     rows = [
         (
-            f"reading, {layout}, against pandas.read_csv",
-            f"{row['first_seconds']:.2f} s",
-            f"{row['second_seconds']:.2f} s",
+            name,
+            _said(row["first_seconds"]),
+            _said(row["second_seconds"]),
             f"{row['ratio']:.2f} ({row['ratio_min']:.2f} to {row['ratio_max']:.2f})",
         )
-        for layout, row in results["reading"].items()
+        for name, row in measured.items()
     ]
-    step = results["first_step"]
-    rows.append(
-        (
-            f"first step, against that of {FEW_BARS:,} bars",
-            f"{step['first_seconds']:.2f} s",
-            f"{step['second_seconds']:.2f} s",
-            f"{step['ratio']:.2f} ({step['ratio_min']:.2f} to {step['ratio_max']:.2f})",
-        )
-    )
     return "\n".join(
         [
             f"# {BARS:,} minute bars",
@@ -199,10 +240,15 @@ def _markdown(results: dict[str, Any]) -> str:
             "",
             f"The 129 features take {results['features_seconds']:.1f} s. The process that reads "
             f"the file and computes them holds {results['features_gigabytes']:.2f} GB at most, the "
-            f"one that trains on them {results['step_gigabytes']:.2f} GB.",
+            f"one that trains on them {step['second_gigabytes']:.2f} GB, on {FEW_BARS:,} bars "
+            f"{step['first_gigabytes']:.2f} GB.",
             "",
         ]
     )
+
+
+def _said(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 0.1 else f"{1e3 * seconds:.1f} ms"
 
 
 if __name__ == "__main__":
