@@ -290,15 +290,23 @@ def _statistics(train: WindowDataset) -> tuple[Tensor, Tensor]:
         blocks = train.rows.split(max(1, _BLOCK // width))
 
     def exact() -> Iterator[Tensor]:
+        # Into one buffer: of new ones, each somewhere else, the gaps between them stay.
+        buffer = torch.empty(0, width, dtype=torch.double)
         for block in blocks:
-            yield (train[block].x.flatten(0, 1) if is_shown else block).double()
+            shown = train[block].x.flatten(0, 1) if is_shown else block
+            if len(buffer) < len(shown):
+                buffer = torch.empty(shown.shape, dtype=torch.double)
+            yield buffer[: len(shown)].copy_(shown)
 
     if len(blocks) == 1:
         (whole,) = exact()
         mean, std = whole.mean(0), whole.std(0, correction=0)
     else:
-        count = sum(len(block) for block in exact())
-        mean = sum((block.sum(0) for block in exact()), torch.zeros(())) / count
-        squares = sum(((block - mean).square().sum(0) for block in exact()), torch.zeros(()))
+        count, total, squares = 0, *torch.zeros(2, width, dtype=torch.double)
+        for block in exact():
+            count, total = count + len(block), total.add_(block.sum(0))
+        mean = total / count
+        for block in exact():
+            squares.add_(block.sub_(mean).square_().sum(0))
         std = (squares / count).sqrt()
     return mean.float(), torch.where(std > 0, std, 1.0).float()
