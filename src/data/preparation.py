@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from src.data.features.bars import WARMUP_ROWS, FeatureTable, bar_features
-from src.data.features.extra import extra_values, with_extra
+from src.data.features.extra import extra_features, extra_values, with_extra
 from src.data.features.variance import (
     LOG_VARIANCE,
     SMALLEST_VARIANCE,
@@ -124,15 +124,17 @@ def prepare(
         table = with_log_variance(prices, estimator) if wanted.is_volatility else prices
         notes += _said_of_variance(table) if wanted.is_volatility else ()
         train_closes = table.close[parts["train"].start : parts["train"].stop]
+        fitted_extra = _fit_extra(table, parts["train"])
         if features == "bars":
-            columns.append(bar_features(table))
+            columns.append(bar_features(table, extra_features(table, fitted_extra)))
         else:
             columns.append(_close_feature(table, _CLOSE_UNITS[input], warmup))
             inputs.append(fit_input_scaling(train_closes, context_length, input, scaler))
+            if table.extra:
+                values = extra_values(table, fitted_extra, warmup)
+                columns[-1] = with_extra(columns[-1], values, list(table.extra))
         if table.extra:
-            extras.append(_fit_extra(table, parts["train"]))
-            values = extra_values(table, extras[-1], warmup)
-            columns[-1] = with_extra(columns[-1], values, list(table.extra))
+            extras.append(fitted_extra)
         known.append(_outcomes(table, parts, context_length, wanted))
         if target in PRICES:
             fitted = fit_target_scaling(train_closes, context_length, target, scaler, is_one)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -21,6 +22,8 @@ GROUPS: dict[str, tuple[Callable[[PriceTable], Iterator[Feature]], float]] = {
 }
 """How the features of each group are computed, and the size at which they are clipped."""
 NUM_FEATURES = 129
+EXTRA = "extra"
+"""The group of the user's own columns, after all others."""
 # Columns are gathered before they are written, a row of them being one run of memory; of a million
 # bars each is four megabytes.
 _COLUMNS, _ROWS = 8, 8192
@@ -43,24 +46,27 @@ class FeatureTable:
     groups: dict[str, slice]
 
 
-def bar_features(table: PriceTable) -> FeatureTable:
+def bar_features(table: PriceTable, further: Sequence[Feature] = ()) -> FeatureTable:
     """Compute all features of a table of bars, each from its own row and earlier ones only.
 
     Args:
         table: N bars with open, high, low, close and volume, more than `WARMUP_ROWS`.
+        further: Features of its rows that follow these, in the group `EXTRA`.
 
     Returns:
-        Features of the rows from `WARMUP_ROWS` on (N - WARMUP_ROWS, 129).
+        Features of the rows from `WARMUP_ROWS` on (N - WARMUP_ROWS, 129 and the further ones).
     """
-    values = np.empty((len(table) - WARMUP_ROWS, NUM_FEATURES), dtype=np.float32)
+    num_features = NUM_FEATURES + len(further)
+    values = np.empty((len(table) - WARMUP_ROWS, num_features), dtype=np.float32)
     names: list[str] = []
     units: list[str] = []
     block: list[np.ndarray] = []
-    for group, feature in features_of(table):
+    for group, feature in chain(features_of(table), ((EXTRA, own) for own in further)):
         names.append(f"{group}_{feature.name}")
         units.append(feature.unit)
         block.append(feature.values[WARMUP_ROWS:].astype(np.float32))
-        if len(block) == _COLUMNS or len(names) == NUM_FEATURES:
+        assert group == EXTRA or np.isfinite(block[-1]).all(), "no value after the warm-up"
+        if len(block) == _COLUMNS or len(names) == num_features:
             _write(values[:, len(names) - len(block) : len(names)], block)
             block = []
     return FeatureTable(values, tuple(names), tuple(units), _slices(names))
@@ -78,12 +84,11 @@ def _write(target: np.ndarray, columns: list[np.ndarray]) -> None:
     for start in range(0, len(target), _ROWS):
         rows = slice(start, start + _ROWS)
         target[rows] = np.stack([column[rows] for column in columns], axis=1)
-    assert all(np.isfinite(column).all() for column in columns), "no value after the warm-up"
 
 
 def _slices(names: list[str]) -> dict[str, slice]:
     groups: dict[str, slice] = {}
-    for group in GROUPS:
-        columns = [n for n, name in enumerate(names) if name.startswith(f"{group}_")]
-        groups[group] = slice(columns[0], columns[-1] + 1)
+    for group in (*GROUPS, EXTRA):
+        if columns := [n for n, name in enumerate(names) if name.startswith(f"{group}_")]:
+            groups[group] = slice(columns[0], columns[-1] + 1)
     return groups

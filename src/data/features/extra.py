@@ -7,10 +7,26 @@ from dataclasses import replace
 
 import numpy as np
 
-from src.data.features.bars import FeatureTable
+from src.data.features.bars import EXTRA, FeatureTable
+from src.data.features.feature import Feature
 from src.data.reading.sources import PriceTable
 
-GROUP = "extra"
+UNIT = "standard deviations"
+
+
+def extra_features(
+    table: PriceTable, scalings: Sequence[tuple[str, float, float]]
+) -> list[Feature]:
+    """Return scaled columns of a table (N,) as features that follow those of its bars.
+
+    Args:
+        table: Prices with `extra` columns (N,).
+        scalings: Name, offset and scale of each.
+    """
+    return [
+        Feature(name, UNIT, "a column of the file", (table.extra[name] - offset) / scale)
+        for name, offset, scale in scalings
+    ]
 
 
 def extra_values(
@@ -26,7 +42,7 @@ def extra_values(
     Returns:
         (N - first, E), float32, in standard deviations of the training part.
     """
-    columns = [(table.extra[name][first:] - offset) / scale for name, offset, scale in scalings]
+    columns = [feature.values[first:] for feature in extra_features(table, scalings)]
     return np.stack(columns, axis=1).astype(np.float32)
 
 
@@ -36,7 +52,7 @@ def with_extra(features: FeatureTable, values: np.ndarray, names: Sequence[str])
     return replace(
         features,
         values=np.concatenate([features.values, values], axis=1),
-        names=(*features.names, *(f"{GROUP}_{name}" for name in names)),
-        units=(*features.units, *["standard deviations"] * len(names)),
-        groups={**features.groups, GROUP: slice(width, width + len(names))},
+        names=(*features.names, *(f"{EXTRA}_{name}" for name in names)),
+        units=(*features.units, *[UNIT] * len(names)),
+        groups={**features.groups, EXTRA: slice(width, width + len(names))},
     )

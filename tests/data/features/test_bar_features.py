@@ -11,6 +11,7 @@ import talib
 from src.data.features import bars, market
 from src.data.features.__main__ import page
 from src.data.features.bars import WARMUP_ROWS, bar_features, features_of
+from src.data.features.feature import Feature
 from src.data.features.indicators import CANDLE_PATTERNS
 
 PAGE = Path(__file__).parents[3] / "docs" / "features.md"
@@ -110,6 +111,17 @@ def test_prices_that_never_move_and_no_volume_give_finite_features(make_table):
 def test_a_thousandfold_jump_gives_finite_features(make_table):
     values = bar_features(make_table(np.repeat([1.0, 1000.0], 150))).values
     assert np.abs(values[:, :43]).max() <= market.LIMIT
+
+
+def test_further_features_follow_in_the_same_rows(sp500, features):
+    own = Feature("own", "1", "a column of the file", np.arange(5031.0))
+    both = bar_features(sp500, [own])
+    assert both.values.base is None
+    assert np.array_equal(both.values[:, :129], features.values)
+    assert np.array_equal(both.values[:, 129], np.arange(WARMUP_ROWS, 5031))
+    assert both.names[129:] == ("extra_own",)
+    assert both.units[129:] == ("1",)
+    assert both.groups == {**features.groups, "extra": slice(129, 130)}
 
 
 def test_computing_them_takes_less_than_a_third_of_their_memory_besides(sp500):
