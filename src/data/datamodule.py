@@ -170,10 +170,9 @@ class PriceDataModule(pl.LightningDataModule):
         self.dates = _joined(table.dates for table in self.tables)
         self.closes = _joined(table.close for table in self.tables)
         self.datasets = data.datasets
-        features = data.features[0]
-        self.num_features = len(features.names)
-        self.feature_names, self.feature_units = features.names, features.units
-        self.feature_groups = features.groups
+        self.num_features = len(data.names)
+        self.feature_names, self.feature_units = data.names, data.units
+        self.feature_groups = data.groups
         # Copies: a model takes them over, and loading a checkpoint writes into a model's tensors.
         self.feature_mean, self.feature_std = data.mean.clone(), data.std.clone()
         self.input_scaling, self.target_scaling = data.input_scaling, data.target_scaling

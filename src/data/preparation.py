@@ -50,7 +50,9 @@ class PreparedData:
 
     Args:
         tables: The prices; of several series those that have windows to learn from.
-        features: Columns of the model input of each, their values before `input_scaling`.
+        names: Name of each column of the model input.
+        units: Its unit.
+        groups: The columns of each group.
         rows: Raw rows of each split, for each table.
         datasets: Windows of each split.
         input_scaling: What turns windows of closes into model inputs; None for bars.
@@ -62,7 +64,9 @@ class PreparedData:
     """
 
     tables: tuple[PriceTable, ...]
-    features: tuple[FeatureTable, ...]
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    groups: dict[str, slice]
     rows: tuple[dict[str, range], ...]
     datasets: dict[str, WindowDataset]
     input_scaling: InputScaling | None
@@ -258,7 +262,9 @@ def cut_windows(
     mean, std = _statistics(datasets["train"])
     return PreparedData(
         tuple(tables),
-        tuple(columns),
+        columns[0].names,
+        columns[0].units,
+        columns[0].groups,
         tuple(rows),
         datasets,
         input_scaling,
