@@ -52,7 +52,8 @@ def compose_jobs(
         jobs: each job's overrides.
 
     Returns:
-        Configs, one for all jobs that differ in the seed only; and the plain values of each job.
+        Configs, one for all jobs that differ in the seed only, with that of the first; and the
+        plain values of each job.
 
     Raises:
         ValueError: a job cannot be; the line says which and why.
@@ -62,6 +63,7 @@ def compose_jobs(
     presets = [item for item in jobs[0] if item in shared and item.startswith("sweep=")]
     composer = Composer(config_name, [*common, *presets])
     known: dict[tuple[str, ...], DictConfig] = {}
+    first: dict[tuple[str, ...], int] = {}
     configs: list[DictConfig] = []
     values: list[dict[str, Any]] = []
     for job in jobs:
@@ -73,8 +75,11 @@ def compose_jobs(
         config = known[key]
         if seeds:
             config.seed = seeds[-1]
+            first.setdefault(key, config.seed)
         configs.append(config)
         values.append(plain(config))
+    for key, seed in first.items():
+        known[key].seed = seed
     return configs, values
 
 

@@ -30,7 +30,7 @@ class Sweep:
     Args:
         plan: what its manifest will say.
         configs: the composed config of every job, one for those that differ in the seed only, with
-            the seed of one of them; of a search, of the first job.
+            the seed of the first of them; of a search, of the first job.
         settings: the first job's config with Hydra's part, for what is the same in all jobs.
         hydra: the overrides of Hydra itself.
         overrides: what the sweeper is given: what all blocks have in common.
