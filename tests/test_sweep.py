@@ -373,7 +373,9 @@ def test_a_sweep_that_is_killed_goes_on_where_it_was(tmp_path, launcher):
     folder, plan = manifest_of(tmp_path)
     assert statuses(plan) == ["finished"] * 3
     runs = [report_of(folder / job["folder"]) for job in plan["jobs"]]
-    assert any(again["after"] == "running" for run in runs for again in run.get("resumed", ()))
+    # joblib's workers outlive the sweep for a moment, notice, and end their runs by themselves.
+    left = {"running", "interrupted"} if launcher == "joblib" else {"running"}
+    assert left & {again["after"] for run in runs for again in run.get("resumed", ())}
     assert len(list(tmp_path.glob("*/*/report.json"))) == 3
     assert "report:" in resumed.stdout
 
