@@ -60,8 +60,9 @@ def main() -> None:
 
 
 def _config(overrides: list[str], epochs: int) -> DictConfig:
+    to_the_end = [f"trainer.max_epochs={epochs}", f"callbacks.early_stopping.patience={epochs}"]
     with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        return compose("train", [*overrides, "trainer=cpu", f"trainer.max_epochs={epochs}"])
+        return compose("train", [*overrides, "trainer=cpu", *to_the_end])
 
 
 def _compare(name: str, rounds: int, epochs: int) -> dict[str, Any]:
