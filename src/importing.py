@@ -1,5 +1,6 @@
 """Importing large libraries without the garbage collector walking through them."""
 
+import atexit
 import gc
 import sys
 from collections.abc import Iterator
@@ -23,5 +24,12 @@ def importing() -> Iterator[None]:
     finally:
         if len(sys.modules) > known:
             gc.freeze()
+            atexit.register(_thaw)
         if collects:
             gc.enable()
+
+
+def _thaw() -> None:
+    """Let what was spared be collected at the end, where a library reports what was not."""
+    if "triton" in sys.modules:  # of torch for NVIDIA's cards: its bindings list what they "leaked"
+        gc.unfreeze()

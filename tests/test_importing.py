@@ -1,6 +1,7 @@
 """While libraries are imported nothing is collected; afterwards it is again."""
 
 import gc
+import subprocess
 import sys
 
 import pytest
@@ -45,3 +46,23 @@ def test_a_failed_import_leaves_the_collector_as_it_was():
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+AT_THE_END = """
+import atexit, gc, sys, types
+atexit.register(lambda: print(gc.get_freeze_count()))  # called last
+from src.importing import importing
+if sys.argv[1:]:
+    sys.modules["triton"] = types.ModuleType("triton")
+with importing():
+    import decimal
+"""
+
+
+def test_where_triton_is_loaded_all_is_collected_at_the_end_of_a_process():
+    left = [
+        int(subprocess.check_output([sys.executable, "-c", AT_THE_END, *loaded]))
+        for loaded in ((), ("triton",))
+    ]
+    assert left[0] > 0
+    assert left[1] == 0
