@@ -1,12 +1,13 @@
 """Half precision, and kernels that torch.compile makes, beside float32: time and scores.
 
-Usage: python -m benchmarks.precision [--pairs 4] [--epochs 3] [--compile] [--write]
+Usage: python -m benchmarks.precision [--pairs 4] [--epochs 3] [--no-compile] [--write]
 
 Trains as a user does, on the GPU where there is one, else on one thread of the processor, whose
 time is that of the CPU: it does not count what other programs took. The two sides of a pair have
 the same seed and take turns in one process; ratios and differences are taken pair by pair. The
 defaults are for the time of a step and take 3 to 5 minutes; for the scores of longer trainings ask
-for `--pairs 5 --epochs 10`. Compiling takes a minute for each workload, so that is asked for, too.
+for `--pairs 5 --epochs 10`. Of each workload one pair is compiled,
+which a machine without a compiler leaves out with `--no-compile`.
 """
 
 import argparse
@@ -141,7 +142,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--compile", action="store_true", help="a pair with compile=true, too")
+    parser.add_argument(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="one pair with compile=true, too",
+    )
     parser.add_argument("--only", default="", help="workloads whose name holds this")
     parser.add_argument("--write", action="store_true", help="rewrite results/precision.*")
     options = parser.parse_args(arguments)
@@ -164,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(name, option, f"{time.perf_counter() - begun:.0f} s", flush=True)
     result = {
         "command": f"python -m benchmarks.precision --pairs {options.pairs} "
-        f"--epochs {options.epochs}{' --compile' * options.compile}",
+        f"--epochs {options.epochs}{' --no-compile' * (not options.compile)}",
         "machine": machine(),
         "rows": rows,
     }
